@@ -1,0 +1,45 @@
+# The project's own commands. Everything runs in .venv; `make setup` fills it once from requirements.lock.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_NUM_THREADS ?= 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint check lab lock clean
+
+help:     ## what can be made
+	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*## /\t/' | expand -t 10
+
+setup: $(VENV)/.ready ## the project's own environment in .venv (nothing to do the second time)
+
+$(VENV)/.ready: requirements.lock pyproject.toml
+	@PYTHON="$(PYTHON)" sh .ci/make-venv $(VENV)
+	@echo "Installing the pinned packages (once) …"
+	@$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	@touch $@
+
+demo: setup ## the main job on synthetic audits: ends by naming reports/demo/index.html
+	@$(BIN)/rca run parameters/demo.yml
+
+test: setup ## all tests, the notebooks among them
+	@$(BIN)/python -m pytest -n 2
+
+lint: setup ## style of the code and of the notebooks
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+check: lint test ## what has to hold before a change is shared
+
+lab: setup ## JupyterLab on notebooks/
+	@$(BIN)/rca lab
+
+lock: ## pin the newest versions anew (needs uv)
+	uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
+
+clean: ## everything that can be made again
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache
+	find reports -mindepth 1 ! -name README.md -delete
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,129 @@
+"""Counting: the one place where audits become counts, on whatever engine holds them.
+
+A table may be a pandas or Polars frame, a DuckDB relation, a PySpark frame or anything else that narwhals opens; the
+counts come back as a small pandas frame. Only integers and sums are asked of the engine, divisions are made outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import narwhals as nw
+import pandas as pd
+
+from rca_lib.findings import DataError
+
+COUNTS = ("items", "errors", "weight", "weighted_errors", "squared_weight")
+
+
+def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
+    """Count items and errors by any columns.
+
+    Parameters
+    ----------
+    audits
+        One row per audited decision: `error` (0/1), or `label` and `truth`; optionally `weight`; the columns of `by`.
+    by
+        The columns to group by; a missing value is a group of its own (None).
+
+    Returns
+    -------
+    DataFrame
+        One row per combination that occurs, sorted: the columns of `by`, then `items` and `errors` (rows),
+        `weight` and `weighted_errors` (sums of weights; equal to `items` and `errors` where no weights are given) and
+        `squared_weight` (sum of squared weights).
+
+    Raises
+    ------
+    DataError
+        If a column of `by` is missing, or neither `error` nor `label` and `truth` are there.
+
+    Examples
+    --------
+    >>> audits = pd.DataFrame({"queue": ["a", "a", "b"], "label": ["x", "y", "y"], "truth": ["x", "x", "y"]})
+    >>> count_errors(audits, ["queue"])[["queue", "items", "errors"]]
+      queue  items  errors
+    0     a      2       1
+    1     b      1       0
+    """
+    table = open_table(audits, needs=by)
+    table = table.select(
+        *by,
+        "error",
+        "weight",
+        weighted_error=nw.col("weight") * nw.col("error"),
+        squared=nw.col("weight") * nw.col("weight"),
+    )
+    sums = [
+        nw.len().alias("items"),
+        nw.col("error").sum().alias("errors"),
+        nw.col("weight").sum().alias("weight"),
+        nw.col("weighted_error").sum().alias("weighted_errors"),
+        nw.col("squared").sum().alias("squared_weight"),
+    ]
+    keys = list(by)
+    counts = collect(table.group_by(*keys).agg(*sums) if keys else table.select(*sums))
+    counts[list(COUNTS)] = counts[list(COUNTS)].fillna(0).astype({"items": "int64", "errors": "int64"})
+    return counts.sort_values(keys, ignore_index=True) if keys else counts
+
+
+def open_table(audits: Any, *, needs: Sequence[str] = ()) -> nw.LazyFrame[Any]:
+    """Open any table lazily, with `error` and `weight` made sure of.
+
+    `error` is 1 where label and truth differ unless the column is there; `weight` is 1.0 unless the column is there.
+
+    Raises
+    ------
+    DataError
+        If one of the columns `needs` is missing, or errors cannot be told.
+    """
+    table = nw.from_native(audits).lazy()
+    names = table.collect_schema().names()
+    _require(names, needs)
+    if "error" not in names:
+        _require(names, ("label", "truth"))
+        table = table.with_columns((nw.col("label") != nw.col("truth")).cast(nw.Int8).alias("error"))
+    weight = nw.col("weight").cast(nw.Float64) if "weight" in names else nw.lit(1.0)
+    return table.with_columns(nw.col("error").cast(nw.Int64), weight.alias("weight"))
+
+
+def collect(table: nw.LazyFrame[Any]) -> pd.DataFrame:
+    """Fetch a lazy table as a pandas frame, with its plain column types."""
+    return table.collect("pandas").to_native()
+
+
+def column_names(audits: Any) -> list[str]:
+    """Return the names of a table's columns."""
+    return nw.from_native(audits).lazy().collect_schema().names()
+
+
+def keep_slice(audits: Any, where: Mapping[str, str]) -> Any:
+    """Keep the rows of one slice, on the engine; the table stays of its own kind.
+
+    Examples
+    --------
+    >>> keep_slice(pd.DataFrame({"queue": ["a", "b"], "n": [1, 2]}), {"queue": "b"})["n"].tolist()
+    [2]
+    """
+    table = nw.from_native(audits)
+    _require(table.collect_schema().names(), tuple(where))
+    for name, value in where.items():
+        table = table.filter(nw.col(name) == value)
+    return table.to_native()
+
+
+def fetch_errors(audits: Any, columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Fetch the rows with an error, of these columns (all where none is named and those that exist only)."""
+    table = open_table(audits)
+    names = table.collect_schema().names()
+    wanted = [name for name in columns if name in names] or names
+    return collect(table.filter(nw.col("error") == 1).select(*wanted))
+
+
+def _require(names: Sequence[str], needed: Sequence[str]) -> None:
+    missing = [name for name in needed if name not in names]
+    if missing:
+        raise DataError(
+            f"no column {missing[0]!r}", column=missing[0], mend=f"map it, or choose among {', '.join(sorted(names))}"
+        )
