@@ -12,6 +12,7 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
+from rca_lib.audits.tables import PROPORTIONAL_STREAMS
 from rca_lib.findings import DataError
 
 COUNTS = ("items", "errors", "weight", "weighted_errors", "squared_weight")
@@ -66,6 +67,51 @@ def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
     counts = collect(table.group_by(*keys).agg(*sums) if keys else table.select(*sums))
     counts[list(COUNTS)] = counts[list(COUNTS)].fillna(0).astype({"items": "int64", "errors": "int64"})
     return counts.sort_values(keys, ignore_index=True) if keys else counts
+
+
+def count_steps(audits: Any, *, step: str = "day") -> pd.DataFrame:
+    """Count errors and items per time step.
+
+    Where rows carry weights, `items` is the effective number (Kish 1965: squared sum of weights over sum of squares)
+    and `errors` the weighted rate times it, so that a change of sampling alone does not move the series.
+
+    Parameters
+    ----------
+    audits
+        One row per audited decision, with the local `day`.
+    step
+        "day" or "week" (the Monday that begins it).
+
+    Returns
+    -------
+    DataFrame
+        One row per step that has audits, in order: `time` (timestamp), `errors`, `items` (effective, not rounded).
+    """
+    counts = count_errors(audits, ["day"])
+    counts["time"] = pd.to_datetime(counts["day"])
+    if step == "week":
+        counts["time"] -= pd.to_timedelta(counts["time"].dt.dayofweek, unit="D")
+    sums = counts.groupby("time", as_index=False)[list(COUNTS)].sum()
+    items = sums["weight"] ** 2 / sums["squared_weight"]
+    errors = items * sums["weighted_errors"] / sums["weight"]
+    return pd.DataFrame({"time": sums["time"], "errors": errors, "items": items})
+
+
+def keep_proportional(audits: Any) -> Any:
+    """Keep the first-round audits of the streams that stand for all decisions (random, stratified).
+
+    Targeted, seeded and escalated audits answer other questions and are never pooled with these. Where a table has no
+    such column, or no row of such a stream, nothing is dropped on that account.
+    """
+    table = nw.from_native(audits)
+    names = table.collect_schema().names()
+    if "audit_round" in names:
+        table = table.filter(nw.col("audit_round").is_null() | (nw.col("audit_round") == 1))
+    if "stream" in names:
+        proportional = nw.col("stream").is_in(PROPORTIONAL_STREAMS)
+        if len(collect(table.lazy().filter(proportional).select("stream").head(1))):
+            table = table.filter(proportional)
+    return table.to_native()
 
 
 def open_table(audits: Any, *, needs: Sequence[str] = ()) -> nw.LazyFrame[Any]:

@@ -1,0 +1,43 @@
+"""The look that all charts share: readable in print, on a phone and without colour."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.axes import Axes
+
+INK, MUTED, ACCENT, GOOD, BAD, SHADE = "#1b1f24", "#6e7781", "#0969da", "#1a7f37", "#a40e26", "#ddf4ff"
+
+
+def new_axes(ax: Axes | None, *, width: float = 8.0, height: float = 3.2) -> Axes:
+    """Return `ax`, or the axes of a new figure in the house's look (inches)."""
+    if ax is not None:
+        return ax
+    with mpl.rc_context(_RC):
+        return plt.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def title_of(ax: Axes, sentence: str, *, characters: int = 95) -> None:
+    """Write the answer above the chart, left aligned, broken into lines."""
+    lines, line = [], ""
+    for word in sentence.split():
+        if line and len(line) + 1 + len(word) > characters:
+            lines, line = [*lines, line], word
+        else:
+            line = f"{line} {word}".strip()
+    ax.set_title("\n".join([*lines, line]), loc="left", fontsize=11, color=INK)
+
+
+_RC = {
+    **sns.axes_style("whitegrid"),
+    "axes.edgecolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "grid.color": "#eaeef2",
+    "font.size": 10,
+    "svg.hashsalt": "rca",
+}
