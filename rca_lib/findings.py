@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Literal, get_args
+from typing import Literal, Protocol, get_args
 
 Grade = Literal["shown", "likely", "possible", "not proven", "ruled out"]
 GRADES: tuple[str, ...] = get_args(Grade)
@@ -148,6 +148,13 @@ class Claim:
         return asdict(self)
 
 
+class Answer(Protocol):
+    """What every question's result is: it hands on findings."""
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what was found."""
+
+
 def show(value: float | str, unit: str = "", *, bare: bool = False) -> str:
     """Write a number as the reports do; `bare` leaves the unit away.
 
@@ -185,3 +192,14 @@ def join_words(words: Sequence[str]) -> str:
     'mix, truth and sampling'
     """
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}" if words else ""
+
+
+def name_slice(where: Mapping[str, str]) -> str:
+    """Name a slice as people read it.
+
+    Examples
+    --------
+    >>> name_slice({"policy": "hate", "tenure": "0-30 days"}), name_slice({})
+    ('policy = hate and tenure = 0-30 days', 'everywhere')
+    """
+    return " and ".join(f"{name} = {value}" for name, value in where.items()) or "everywhere"

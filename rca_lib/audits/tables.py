@@ -128,7 +128,7 @@ POPULATION = (
 )
 
 DIMENSIONS = (
-    "policy", "queue", "market", "language", "content_type", "team", "hiring_class", "tenure", "shift", "stream",
+    "policy", "queue", "market", "language", "content_type", "vendor", "team", "hiring_class", "tenure", "shift",
 )  # fmt: skip
 
 

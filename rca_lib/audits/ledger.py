@@ -1,0 +1,149 @@
+"""The ledger: what became of every row that was read; and how text is written to CSV without becoming a formula."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from scipy.stats import chi2_contingency
+from statsmodels.stats.proportion import proportion_confint
+
+from rca_lib.findings import DataError, Finding, Rate, show
+
+FORMULA = re.compile(r"^'*[=+@\t\r-]")
+NUMBER = re.compile(r"^[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?$")
+MUCH_QUARANTINED = 0.05
+DIFFERENT_SITES = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What became of every row of a source: rows_read = kept + quarantined + exact_duplicates + empty, always.
+
+    `repairs` are (what, rows); `reasons` are (reason, rows, first source row, suggestion), by the first reason of each
+    quarantined row; `by_site` are (site, kept, quarantined); `not_available` are (missing column, what it serves).
+    """
+
+    source: str
+    sha256: str
+    rows_read: int
+    kept: int
+    quarantined: int
+    exact_duplicates: int
+    empty: int
+    repairs: tuple[tuple[str, int], ...] = ()
+    reasons: tuple[tuple[str, int, int, str], ...] = ()
+    by_site: tuple[tuple[str, int, int], ...] = ()
+    not_available: tuple[tuple[str, str], ...] = ()
+    label_scale: str = "nominal"
+    label_order: tuple[str, ...] = ()
+    benign: tuple[str, ...] = ("benign",)
+    time_zone: str = "UTC"
+    columns: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    months: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        accounted = self.kept + self.quarantined + self.exact_duplicates + self.empty
+        if accounted != self.rows_read:
+            raise DataError(
+                f"{self.source}: {self.rows_read:,} rows read, but {accounted:,} accounted for",
+                mend="do not use this intake; take the file in again",
+            )
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per fate of rows: `fate`, `detail`, `rows`, `first_row`, `suggestion`."""
+        rows = [("kept", "", self.kept, None, "")]
+        rows += [("quarantined", reason, count, first, mend) for reason, count, first, mend in self.reasons]
+        rows += [("exact duplicate", "", self.exact_duplicates, None, ""), ("empty", "", self.empty, None, "")]
+        rows += [("repaired", what, count, None, "") for what, count in self.repairs]
+        frame = pd.DataFrame(rows, columns=["fate", "detail", "rows", "first_row", "suggestion"])
+        return frame.astype({"first_row": "Int64"})
+
+    def summary(self) -> str:
+        """Say what became of the rows."""
+        text = (
+            f"{self.rows_read:,} rows read from {self.source}: {self.kept:,} kept, {self.quarantined:,} quarantined, "
+            f"{self.exact_duplicates:,} exact duplicates, {self.empty:,} empty."
+        )
+        return (
+            f"{text} Most often quarantined: {self.reasons[0][0]} ({self.reasons[0][1]:,})." if self.reasons else text
+        )
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Warn where more than 5 % of the rows are quarantined, or where sites differ in it (chi-square, p < 0.01)."""
+        found = []
+        judged = self.kept + self.quarantined
+        if judged and self.quarantined / judged > MUCH_QUARANTINED:
+            low, high = proportion_confint(self.quarantined, judged, method="wilson")
+            rate = Rate(self.quarantined, judged, self.quarantined / judged, float(low), float(high))
+            sentence = f"{show(rate.value, '%')} of the rows are quarantined, most often: {self.reasons[0][0]}."
+            found.append(Finding("intake", "warning", sentence, "shown", rate, "quarantined"))
+        return (*found, *self._differing_sites())
+
+    def _differing_sites(self) -> tuple[Finding, ...]:
+        table = [(kept, lost) for site, kept, lost in self.by_site if site and kept + lost]
+        if len(table) < 2 or not all(map(sum, zip(*table, strict=True))):
+            return ()
+        p_value = float(chi2_contingency(table).pvalue)
+        if p_value >= DIFFERENT_SITES:
+            return ()
+        worst = max((row for row in self.by_site if row[0]), key=lambda row: row[2] / max(row[1] + row[2], 1))
+        share = show(worst[2] / (worst[1] + worst[2]), "%")
+        sentence = f"Sites differ in the share of rows quarantined; highest in {worst[0]} with {share}."
+        return (Finding("intake", "warning", sentence, "shown", where={"site": worst[0]}, p_value=p_value),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the ledger as it stands in ledger.json."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Ledger:
+        """Make a ledger of what `to_dict` gave; the equation is checked again."""
+        return cls(**{field.name: _as_tuple(content[field.name]) for field in fields(cls) if field.name in content})
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(_as_tuple(part) for part in value) if isinstance(value, list | tuple) else value
+
+
+def read_ledger(store: Path) -> Ledger:
+    """Read the ledger of a store.
+
+    Raises
+    ------
+    DataError
+        If there is none, or its rows do not add up.
+    """
+    path = Path(store) / "ledger.json"
+    try:
+        return Ledger.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise DataError(f"{Path(store).name} holds no ledger", mend="take a file in first") from None
+    except (json.JSONDecodeError, TypeError) as error:
+        raise DataError(f"{path.name} is damaged: {error}", mend="take the file in again") from None
+
+
+def escape_formula(cell: Any) -> Any:
+    """Give text that a spreadsheet would run as a formula a leading apostrophe; numbers stay as they are.
+
+    Examples
+    --------
+    >>> escape_formula("=1+1"), escape_formula("-12.5"), escape_formula(-3), escape_formula("@name")
+    ("'=1+1", '-12.5', -3, "'@name")
+    """
+    risky = isinstance(cell, str) and FORMULA.match(cell) and not NUMBER.match(cell)
+    return f"'{cell}" if risky else cell
+
+
+def write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a frame as CSV (UTF-8, no index), formulas escaped in cells and in column names."""
+    escaped = frame.rename(columns=escape_formula)
+    for place, kind in enumerate(escaped.dtypes):
+        if not pd.api.types.is_numeric_dtype(kind):
+            escaped.isetitem(place, escaped.iloc[:, place].map(escape_formula, na_action="ignore"))
+    escaped.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")

@@ -1,0 +1,261 @@
+"""The mapping: which file column is which canonical column, and how its values are written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import yaml
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+
+from rca_lib.audits.tables import AUDITS, columns
+from rca_lib.findings import DataError
+
+NULLS = ("NULL", "null", "N/A", "n/a", "#N/A", "NaN", "nan")
+COLUMNS = {column.name: column for column in AUDITS}
+MAPPABLE = columns(AUDITS, "required", "advised", "optional")
+IDS = ("audit_id", "item_id", "rater", "auditor")
+RECOMPUTED = ("source_file", "source_row", "day", "error")
+EXTRA_OF_QUARANTINE = ("source_row", "reason", "suggestion")
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise ValueError(f"{name!r} is no IANA time zone such as Europe/Berlin") from error
+    return name
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+Zone = Annotated[str, AfterValidator(_known_zone)]
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+
+
+class Constant(BaseModel):
+    """A value that every row of the file has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    constant: str
+
+
+class Mapping(BaseModel):
+    """How one source writes audits; `parameters/mappings/example.yml` explains every key.
+
+    Examples
+    --------
+    >>> Mapping(columns={"label": "judgment"}, time_zone="UTC").columns["label"]
+    'judgment'
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    columns: dict[str, str | tuple[str, ...] | Constant] = {}
+    labels: dict[str, str] = {}
+    label_scale: Literal["binary", "nominal", "ordinal", "multilabel"] = "nominal"
+    label_order: Words = ()
+    benign: Words = ("benign",)
+    nulls: Words = NULLS
+    date_order: Literal["ymd", "dmy", "mdy"] | None = None
+    time_zone: Zone | None = None
+    site_time_zones: Zone | dict[str, Zone] | None = None
+    decimal: Literal[".", ","] | None = None
+    percent: Literal["share", "percent"] | None = None
+    encoding: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+    header_row: int | None = None
+    query: str | None = None
+    connection: str | None = None
+    values: dict[str, dict[str, str]] = {}
+    keep: Words | None = None
+
+    @model_validator(mode="after")
+    def _agree(self) -> Mapping:
+        for key in ("columns", "values"):
+            for name in getattr(self, key):
+                if name not in MAPPABLE:
+                    raise ValueError(f"{key}: {name!r} is no column of audits; nearest: {show_nearest(name, MAPPABLE)}")
+        spelled = set(self.labels.values())
+        for key in ("benign", "label_order"):
+            strange = sorted(set(getattr(self, key)) - spelled) if spelled and key in self.model_fields_set else ()
+            if strange:
+                raise ValueError(f"{key}: {strange[0]!r} is none of the labels: {show_nearest(strange[0], spelled)}")
+        if self.label_scale == "ordinal" and not self.label_order:
+            raise ValueError("label_order: an ordinal scale needs its labels in order, lowest first")
+        if self.label_scale == "binary" and len(spelled) > 2:
+            raise ValueError(f"label_scale: binary, but labels names {len(spelled)} labels")
+        return self
+
+    @property
+    def known_labels(self) -> tuple[str, ...]:
+        """The labels that may occur; empty where any may."""
+        return tuple(sorted({*self.labels.values(), *self.label_order}))
+
+
+def read_mapping(path: Path | None) -> Mapping:
+    """Read a mapping; None means that the file has the canonical names and needs no translation.
+
+    Every scalar is read as the text that stands there: `no` is a label, not a truth value.
+
+    Raises
+    ------
+    DataError
+        If a key is unknown, stands twice or has a wrong value: the file, the key, the nearest known name.
+
+    Examples
+    --------
+    >>> read_mapping(None).label_scale
+    'nominal'
+    """
+    if path is None:
+        return Mapping()
+    try:
+        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_PlainLoader)
+        return Mapping(**_without_blanks(content or {}))
+    except OSError as error:
+        raise DataError(f"mapping {path} cannot be read: {error.strerror}", mend="check its path") from None
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+        text = " ".join(str(error).split())
+        raise DataError(f"mapping {path} is no YAML mapping: {text}", mend="compare it with example.yml") from None
+    except ValidationError as error:
+        raise _explain(path, error.errors()[0]) from None
+
+
+class _PlainLoader(yaml.BaseLoader):
+    """YAML with text only, that refuses a key which stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise yaml.YAMLError(f"key {twice!r} stands twice{node.start_mark}")
+        return super().construct_mapping(node, deep)
+
+
+def _without_blanks(content: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in content.items() if value not in ("", None)}
+
+
+def _explain(path: Path, error: Any) -> DataError:
+    key = ".".join(str(part) for part in error["loc"][:2])
+    if error["type"] == "extra_forbidden":
+        near = show_nearest(key, Mapping.model_fields)
+        return DataError(f"mapping {path}: unknown key {key!r}", mend=f"nearest known: {near}")
+    text = error["msg"].removeprefix("Value error, ")
+    return DataError(f"mapping {path}: {key + ': ' if key else ''}{text}", mend="change it there; see example.yml")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where each canonical column comes from: positions in the file, joined with ":", or a constant; and the extras."""
+
+    places: dict[str, tuple[int, ...] | str]
+    extras: dict[str, int]
+
+
+def plan_columns(mapping: Mapping, names: Sequence[str]) -> Plan:
+    """Find the file column of each canonical column, and the extra columns that are kept under their own names.
+
+    Raises
+    ------
+    DataError
+        If headers are duplicated, or a mapped or a required column is missing: with the nearest names of the file.
+
+    Examples
+    --------
+    >>> plan = plan_columns(Mapping(columns={"truth": "expert", "site": Constant(constant="S")}, keep=()),
+    ...                     ["audit_id", "item_id", "rater", "decided_at", "label", "expert"])
+    >>> plan.places["truth"], plan.places["site"]
+    ((5,), 'S')
+    """
+    positions = _positions(names)
+    places: dict[str, tuple[int, ...] | str] = {}
+    for name in MAPPABLE:
+        source = mapping.columns.get(name, name)
+        if isinstance(source, Constant):
+            places[name] = source.constant
+        elif name in mapping.columns or name in positions:
+            parts = [source] if isinstance(source, str) else source
+            if parts not in ([""], ()):
+                places[name] = tuple(_find(part, positions, name) for part in parts)
+    for name in columns(AUDITS, "required"):
+        if name not in places:
+            raise _missing(name, name, positions)
+    return Plan(places, _extras(mapping, places, positions))
+
+
+def _positions(names: Sequence[str]) -> dict[str, int]:
+    folded = [name.casefold() for name in names]
+    twice = next((name for name in folded if folded.count(name) > 1), None)
+    if twice is not None:
+        where = [str(place + 1) for place, name in enumerate(folded) if name == twice]
+        mend = f"rename or remove one of the columns {', '.join(where)}"
+        raise DataError(f"the header has {names[folded.index(twice)]!r} {len(where)} times", column=twice, mend=mend)
+    return {name: place for place, name in enumerate(names)}
+
+
+def _find(part: str, positions: dict[str, int], name: str) -> int:
+    part = " ".join(part.split())
+    if part not in positions:
+        raise _missing(part, name, positions)
+    return positions[part]
+
+
+def _missing(part: str, name: str, positions: dict[str, int]) -> DataError:
+    wanted = f"no column {part!r} in the file" + ("" if part == name else f", which the mapping names for {name}")
+    mend = f"name it in the mapping under columns: {name}; nearest in the file: {show_nearest(part, positions)}"
+    return DataError(wanted, column=name, mend=mend)
+
+
+def _extras(mapping: Mapping, places: dict[str, tuple[int, ...] | str], positions: dict[str, int]) -> dict[str, int]:
+    used = {place for source in places.values() if not isinstance(source, str) for place in source if len(source) == 1}
+    made = {*places, *RECOMPUTED, "month", *(["tenure"] if "tenure_days" in places else [])}
+    wanted = mapping.keep if mapping.keep is not None else [name for name in positions if positions[name] not in used]
+    extras = {}
+    for name in wanted:
+        place = _find(name, positions, name)
+        if name.casefold() not in RECOMPUTED:
+            extras[f"{name}_in_file" if name.casefold() in made else name] = place
+    return extras
+
+
+def show_nearest(name: str, names: Any, count: int = 3) -> str:
+    """Name the nearest of some names, all of them where none is near.
+
+    Examples
+    --------
+    >>> show_nearest("lable", ["label", "truth", "site"])
+    'label'
+    """
+    folded = {known.casefold(): known for known in names}
+    near = get_close_matches(name.casefold(), list(folded), count, 0.5)
+    return ", ".join(folded[known] for known in near) or ", ".join(list(names)[:30]) or "none"
+
+
+def tidy_names(cells: Sequence[object]) -> tuple[str, ...]:
+    """Collapse white space in header cells, and name the nameless by their position.
+
+    Examples
+    --------
+    >>> tidy_names(["Audit\\n ID", ""])
+    ('Audit ID', 'column_2')
+    """
+    names = [" ".join(str("" if cell is None else cell).replace("\ufeff", "").split()) for cell in cells]
+    return tuple(name or f"column_{place + 1}" for place, name in enumerate(names))
+
+
+def quote(text: str) -> str:
+    """Write text as a SQL literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def identifier(name: str) -> str:
+    """Write a name as a SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'

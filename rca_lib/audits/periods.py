@@ -1,0 +1,88 @@
+"""Periods: what a report covers, named as people name them: 2026-03, 2026-Q1, 2026-W12."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Period:
+    """A month, a quarter or an ISO week: `start` is its first day, `end` the first day after it."""
+
+    start: date
+    end: date
+    name: str
+
+    @property
+    def days(self) -> int:
+        """How many days it has."""
+        return (self.end - self.start).days
+
+    @property
+    def kind(self) -> str:
+        """Return "month", "quarter" or "week"."""
+        return {"Q": "quarter", "W": "week"}.get(self.name[5], "month")
+
+    def __str__(self) -> str:
+        """Read as the name."""
+        return self.name
+
+
+def parse_period(name: str) -> Period:
+    """Read the name of a period.
+
+    Raises
+    ------
+    ValueError
+        If it is neither a month, a quarter nor an ISO week.
+
+    Examples
+    --------
+    >>> parse_period("2026-03").end, parse_period("2026-Q1").days, parse_period("2026-W12").start
+    (datetime.date(2026, 4, 1), 90, datetime.date(2026, 3, 16))
+    """
+    found = re.fullmatch(r"(\d{4})-(?:(\d{2})|Q([1-4])|W(\d{2}))", str(name))
+    try:
+        if not found:
+            raise ValueError
+        year, month, quarter, week = (int(part) if part else 0 for part in found.groups())
+        if week:
+            start = date.fromisocalendar(year, week, 1)
+            return Period(start, start + timedelta(days=7), name)
+        first = month or 3 * quarter - 2
+        return Period(date(year, first, 1), _months_later(date(year, first, 1), 1 if month else 3), name)
+    except ValueError:
+        raise ValueError(
+            f"{name!r} is no period; write a month 2026-03, a quarter 2026-Q1 or a week 2026-W12"
+        ) from None
+
+
+def period_of(day: date, kind: str) -> Period:
+    """Return the period of a kind that holds a day.
+
+    Examples
+    --------
+    >>> [period_of(date(2026, 3, 18), kind).name for kind in ("month", "quarter", "week")]
+    ['2026-03', '2026-Q1', '2026-W12']
+    """
+    year, week, _ = day.isocalendar()
+    names = {
+        "month": f"{day:%Y-%m}",
+        "quarter": f"{day.year}-Q{(day.month + 2) // 3}",
+        "week": f"{year}-W{week:02d}",
+    }
+    return parse_period(names[kind])
+
+
+def periods_before(period: Period, days: Iterable[date], count: int) -> tuple[Period, ...]:
+    """Return the latest `count` earlier periods of the same kind that hold any of these days, in order."""
+    held = {period_of(day, period.kind) for day in days if day < period.start}
+    return tuple(sorted(held)[-count:]) if count else ()
+
+
+def _months_later(day: date, months: int) -> date:
+    year, month = divmod(day.month - 1 + months, 12)
+    return date(day.year + year, month + 1, 1)

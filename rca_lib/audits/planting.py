@@ -1,0 +1,250 @@
+"""The world that synthetic audits come from: a site's people and work, and what each planted cause does to them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from scipy.special import expit
+
+from rca_lib.findings import NOWHERE
+
+Rows = dict[str, np.ndarray]
+
+WORLD: dict[str, Any] = json.loads((Path(__file__).parent / "world.json").read_text(encoding="utf-8"))
+LABELS, QUEUES, CAUSES = tuple(WORLD["labels"]), tuple(WORLD["queues"]), tuple(WORLD["causes"])
+SHIFTS = ("early", "day", "late")
+
+_QUEUE_SHARES, _QUEUE_HARDNESS = np.array(WORLD["queue_shares"]), np.array(WORLD["queue_hardness"])
+_POLICY_HARDNESS, _PREVALENCE = np.array(WORLD["policy_hardness"]), np.array(WORLD["policy_prevalence"])
+_SKILL, _DIFFICULTY, _LATE_SHIFT, _FIRST_DAYS, _FIRST_MONTHS = 0.35, 0.5, 0.1, 0.4, 0.15
+_SEATS, _SEAT_DAYS, _TEAMS = 60, 730, 6
+_CLASS_RATERS, _CLASS_SHARE, _STALE_SHARE, _DRIFT_DAYS = 12, 0.18, 0.7, 30
+_DRAWS = ("queue", "policy", "violating", "seat", "class", "error", "how", "tool", "truth", "second")
+
+
+@dataclass(frozen=True, slots=True)
+class PlantedCause:
+    """Something that is made to happen at a site, from the day `start` to the day `end` (both included).
+
+    What `size` means, by `kind`, and what an empty `where` becomes (chosen from the seed): "policy_update" the factor
+    on the odds of an error in one policy; "hiring_class" the same for a class of new raters over other new starters
+    (the class stays after `end`); "one_rater" the same for one of the busiest raters; "drift" the factor on everybody's
+    odds that is reached after 30 days, growing on as steadily; "tool_release" the share of one queue's labels that are
+    saved as benign; "mix_shift" the share of the volume that the hardest queue takes; "truth_change" the share of one
+    policy's benign items that audits, under a later version than was in force, call violating; "sampling_change" the
+    share of rejected decisions in the stratified sample.
+    """
+
+    kind: str
+    site: str
+    start: date
+    end: date | None = None
+    size: float | None = None
+    where: Mapping[str, str] = field(default_factory=lambda: NOWHERE)
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """What a site is made of: `crew` has a row per rater; `first_day` is day 0 of all day numbers."""
+
+    name: str
+    number: int
+    zone: str
+    first_day: date
+    crew: pd.DataFrame
+    seat_shares: np.ndarray
+    policy_shares: np.ndarray
+    causes: tuple[PlantedCause, ...]
+
+
+def open_site(name: str, number: int, causes: Sequence[PlantedCause], first_day: date, days: int, seed: int) -> Site:
+    """Staff a site and settle what is planted there; `number` keeps its raters' names apart from other sites'."""
+    rng, place = random_of(name, seed, "site"), WORLD["places"].get(name, WORLD["places"][""])
+    seat_shares = rng.lognormal(0, 0.35, _SEATS)
+    policy_shares = np.array(WORLD["policy_shares"]) * rng.lognormal(0, 0.3, (len(QUEUES), len(LABELS) - 1))
+    crew = _staff([cause for cause in causes if cause.kind == "hiring_class"], first_day, days, rng)
+    codes = 1000 * number + random_of(name, seed, "names").permutation(1000)[: len(crew)]
+    crew["rater"] = [f"r-{code:04d}" for code in codes]
+    crew["vendor"] = np.array(place["vendors"])[crew["seat"] % _TEAMS * len(place["vendors"]) // _TEAMS]
+    crew["language"] = np.array(place["languages"])[crew["seat"] % len(place["languages"])]
+    crew["market"] = crew["language"].str[-2:]
+    policy_shares /= policy_shares.sum(axis=1, keepdims=True)
+    site = Site(name, number, place["zone"], first_day, crew, seat_shares / seat_shares.sum(), policy_shares, ())
+    return replace(site, causes=tuple(_settle(cause, site, days, seed) for cause in causes))
+
+
+def random_of(site: str, seed: int, purpose: str) -> np.random.Generator:
+    """Return the random numbers of one site and purpose, so that nothing else changes what is drawn there."""
+    return np.random.default_rng([seed, crc32(site.encode()), crc32(purpose.encode())])
+
+
+def draw_decisions(site: Site, day: np.ndarray, *, error_rate: float, seed: int) -> Rows:
+    """Draw a decision for each entry of `day` (numbers of days), with the site's causes at work.
+
+    Every draw is made whether a cause uses it or not, and `error_rate` is met before the causes work: the same seed
+    without a cause gives the same decisions but for what the cause did.
+
+    Returns
+    -------
+    dict of arrays
+        An entry per decision: `queue`, `policy` (why it was reported), `truth`, `label`: codes; `rater`: row of the
+        crew; `tenure` in days; `second` of the shift; `difficulty` of the item and `hardness` (the logit of an error
+        without causes); `why`: 1 + the place in `CAUSES` of what made the error, else 0; `version` of the policy;
+        `stale` where the audit uses the next one; `standard`: what an audit without mistakes calls the item.
+    """
+    rng = random_of(site.name, seed, "decisions")
+    chance = dict(zip(_DRAWS, rng.random((len(_DRAWS), len(day))), strict=True))
+    difficulty = rng.normal(0, _DIFFICULTY, len(day))
+    plain = _hardness(_compose(site, day, chance, ()), site) + difficulty
+    level = brentq(lambda shift: expit(plain + shift).mean() - error_rate, -20, 20, xtol=1e-9)
+    rows = _compose(site, day, chance, site.causes) | {"difficulty": difficulty}
+    rows["hardness"] = _hardness(rows, site) + difficulty + level
+    rows["second"] = (chance["second"] * 8 * 3600).astype(int)
+    _decide(rows, site, chance)
+    _distort(rows, site, chance)
+    return rows
+
+
+def active(cause: PlantedCause, site: Site, day: np.ndarray, *, forever: bool = False) -> np.ndarray:
+    """Return for each day number whether the cause is at work or, with `forever`, has begun."""
+    last = np.inf if forever or cause.end is None else (cause.end - site.first_day).days
+    return (day >= (cause.start - site.first_day).days) & (day <= last)
+
+
+def confused_with(policy: np.ndarray) -> np.ndarray:
+    """Return the policy that each policy is taken for when the wrong one is chosen."""
+    return policy % (len(LABELS) - 1) + 1
+
+
+def choose(shares: Sequence[float], chance: np.ndarray) -> np.ndarray:
+    """Return for each number between 0 and 1 the place that it falls into, the places being as wide as `shares`."""
+    return np.searchsorted(np.cumsum(shares)[:-1], chance, side="right")
+
+
+def _staff(classes: Sequence[PlantedCause], first_day: date, days: int, rng: np.random.Generator) -> pd.DataFrame:
+    """Fill every seat for two years at a time, evenly staggered, so that tenures keep their distribution.
+
+    Who takes a seat is as skilled as who left it: where nothing is planted, turnover alone must not move the rate.
+    """
+    seat, generations = np.arange(_SEATS), 2 + days // _SEAT_DAYS
+    hired = rng.permutation(_SEATS) * _SEAT_DAYS // _SEATS + _SEAT_DAYS * (np.arange(generations)[:, None] - 1)
+    skill = rng.normal(0, _SKILL, _SEATS)
+    regular = {"seat": np.tile(seat, generations), "hired": hired.ravel(), "skill": np.tile(skill, generations)}
+    start = pd.Timestamp(first_day) + pd.to_timedelta(pd.Series(hired.ravel()), unit="D")
+    crews = [pd.DataFrame(regular).assign(hiring_class=start.dt.year.astype(str) + "-Q" + start.dt.quarter.astype(str))]
+    for cause in classes:
+        recruits = {"seat": seat[:_CLASS_RATERS], "skill": rng.normal(0, _SKILL, _CLASS_RATERS)}
+        begins = (cause.start - first_day).days
+        crews.append(pd.DataFrame(recruits).assign(hired=begins, hiring_class=_name_class(cause)))
+    crew = pd.concat(crews, ignore_index=True)
+    crew["team"] = "team-" + (crew["seat"] % _TEAMS + 1).astype(str)
+    crew["shift"] = np.array(SHIFTS)[crew["seat"] // _TEAMS % len(SHIFTS)]
+    return crew
+
+
+def _name_class(cause: PlantedCause) -> str:
+    return cause.where.get("hiring_class", f"{cause.start:%Y-%m}")
+
+
+def _settle(cause: PlantedCause, site: Site, days: int, seed: int) -> PlantedCause:
+    """Fill in the size and the place; what nobody chose is drawn among the larger ones, so that it can be seen."""
+    rng = random_of(site.name, seed, f"{cause.kind} {cause.start}")
+    begins, hired = max((cause.start - site.first_day).days, 0), site.crew["hired"].to_numpy()
+    raters = np.arange(_SEATS) + _SEATS * ((begins - hired[:_SEATS]) // _SEAT_DAYS)
+    staying = raters[hired[raters] + _SEAT_DAYS >= min(days, begins + 90)]
+    busiest = staying[np.argsort(-site.seat_shares[staying % _SEATS])][:5]
+    usual = {"policy": LABELS[1 + rng.integers(3)], "queue": QUEUES[rng.integers(3)]}
+    usual |= {"rater": site.crew["rater"][rng.choice(busiest)], "hiring_class": _name_class(cause)}
+    if cause.kind == "mix_shift":
+        usual["queue"] = QUEUES[int(np.argmax(_QUEUE_HARDNESS))]
+    world = WORLD["causes"][cause.kind]
+    if cause.kind in ("mix_shift", "sampling_change") and not set(cause.where) <= set(world["where"]):
+        concerns = " and ".join(world["where"]) or "a whole site"
+        raise ValueError(f"a {cause.kind} concerns {concerns}, not {dict(cause.where)}")
+    size = world["size"] if cause.size is None else cause.size
+    return replace(cause, size=size, where={name: usual[name] for name in world["where"]} | dict(cause.where))
+
+
+def _compose(site: Site, day: np.ndarray, chance: Rows, causes: Sequence[PlantedCause]) -> Rows:
+    """Say which queue, policy and rater each decision has: only shifts of the mix and hiring classes change that."""
+    queue, hired = choose(_QUEUE_SHARES, chance["queue"]), site.crew["hired"].to_numpy()
+    seat = choose(site.seat_shares, chance["seat"])
+    rater = seat + _SEATS * ((day - hired[seat]) // _SEAT_DAYS)
+    newest = chance["class"] / _CLASS_SHARE
+    for cause in causes:
+        if cause.kind == "mix_shift":
+            harder = np.array(QUEUES) == cause.where["queue"]
+            shares = np.where(harder, cause.size, (1 - cause.size) * _QUEUE_SHARES / _QUEUE_SHARES[~harder].sum())
+            queue = np.where(active(cause, site, day), choose(shares, chance["queue"]), queue)
+        elif cause.kind == "hiring_class":
+            joined = active(cause, site, day, forever=True) & (newest >= 0) & (newest < 1)
+            first = np.flatnonzero(site.crew["hiring_class"] == cause.where["hiring_class"])[0]
+            rater = np.where(joined, first + (newest * _CLASS_RATERS).astype(int), rater)
+            newest = newest - 1
+    steps = np.cumsum(site.policy_shares, axis=1)[:, :-1]
+    policy = 1 + sum((chance["policy"] >= steps[queue, place]).astype(int) for place in range(steps.shape[1]))
+    truth, tenure = np.where(chance["violating"] < _PREVALENCE[policy - 1], policy, 0), day - hired[rater]
+    return {"day": day, "queue": queue, "policy": policy, "rater": rater, "tenure": tenure, "truth": truth}
+
+
+def _hardness(rows: Rows, site: Site) -> np.ndarray:
+    people = site.crew["skill"] + np.where(site.crew["shift"] == "late", _LATE_SHIFT, 0.0)
+    green = np.where(rows["tenure"] <= 30, _FIRST_DAYS, np.where(rows["tenure"] <= 90, _FIRST_MONTHS, 0.0))
+    work = _POLICY_HARDNESS[rows["policy"] - 1] + _QUEUE_HARDNESS[rows["queue"]]
+    return people.to_numpy()[rows["rater"]] + green + work
+
+
+def _concerned(cause: PlantedCause, rows: Rows, site: Site, *, forever: bool = False) -> np.ndarray:
+    """Return which decisions lie in the cause's place and time."""
+    inside = active(cause, site, rows["day"], forever=forever)
+    for name, value in cause.where.items():
+        names = {"policy": LABELS[1:], "queue": QUEUES}.get(name, tuple(site.crew.get(name, ())))
+        if value not in names:
+            raise ValueError(f"no {name} {value!r} at {site.name} to plant a {cause.kind} in")
+        codes = {"policy": rows["policy"] - 1, "queue": rows["queue"]}.get(name, rows["rater"])
+        inside = inside & (np.array(names) == value)[codes]
+    return inside
+
+
+def _decide(rows: Rows, site: Site, chance: Rows) -> None:
+    """Let the raters decide: causes raise the odds of an error, and which of them made one is written down."""
+    logit, why, version = rows["hardness"], np.zeros(len(rows["day"]), int), 1 + rows["policy"] % 3
+    wrong = chance["error"] < expit(logit)
+    for cause in site.causes:
+        if cause.kind not in ("policy_update", "hiring_class", "one_rater", "drift"):
+            continue
+        elapsed = (rows["day"] - (cause.start - site.first_day).days) / _DRIFT_DAYS if cause.kind == "drift" else 1.0
+        logit = logit + np.where(_concerned(cause, rows, site), np.log(cause.size) * elapsed, 0.0)
+        before, wrong = wrong, chance["error"] < expit(logit)
+        why[wrong & ~before] = 1 + CAUSES.index(cause.kind)
+        if cause.kind == "policy_update":
+            version = version + _concerned(cause, rows, site, forever=True)
+    missed = np.where(chance["how"] < 0.65, 0, confused_with(rows["policy"]))
+    imagined = np.where(chance["how"] < 0.8, rows["policy"], confused_with(rows["policy"]))
+    rows["label"] = np.where(wrong, np.where(rows["truth"] > 0, missed, imagined), rows["truth"])
+    rows |= {"why": why, "version": version}
+
+
+def _distort(rows: Rows, site: Site, chance: Rows) -> None:
+    """Let tools lose labels, and audits judge by a later version: errors that no rater made."""
+    rows |= {"standard": rows["truth"], "stale": np.zeros(len(rows["day"]), bool)}
+    for cause in site.causes:
+        if cause.kind == "tool_release":
+            lost = _concerned(cause, rows, site) & (chance["tool"] < cause.size) & (rows["label"] > 0)
+            rows["label"] = np.where(lost, 0, rows["label"])
+            rows["why"][lost] = 1 + CAUSES.index(cause.kind)
+        elif cause.kind == "truth_change":
+            later = _concerned(cause, rows, site) & (chance["truth"] < max(cause.size, _STALE_SHARE))
+            flipped = later & (chance["truth"] < cause.size) & (rows["truth"] == 0)
+            rows["stale"] = rows["stale"] | later
+            rows["standard"] = np.where(flipped, rows["policy"], rows["standard"])
+            rows["why"][flipped] = 1 + CAUSES.index(cause.kind)

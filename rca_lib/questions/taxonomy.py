@@ -1,0 +1,362 @@
+"""What kind of error, and whose? Every error gets a *what* (derived) and a *why* (people's codes, else rules)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import duckdb
+import narwhals as nw
+import numpy as np
+import pandas as pd
+from statsmodels.stats.inter_rater import cohens_kappa
+
+from rca_lib.audits.counting import collect, fetch_errors, open_table
+from rca_lib.audits.tables import AUDITS, columns, parse_scope
+from rca_lib.audits.taxonomy_file import EventWindow, Rule, Taxonomy
+from rca_lib.findings import DataError, Estimate, Finding, Grade, Rate
+from rca_lib.stats.clusters import clip_text
+from rca_lib.stats.rates import clustered_rate
+
+FAIR_KAPPA = 0.4  # up to here agreement is at most fair (Landis and Koch 1977)
+Hint = tuple[str, str, float]  # code of the cause, by whom, how sure
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """One error: what it is, the code of its cause, `by` whom (person, rule:NAME or none) and how sure that is."""
+
+    audit_id: str
+    what: str
+    why: str
+    by: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the errors: its rows, its share of them, and its share when weighed by severity (None: no severity)."""
+
+    code: str
+    name: str
+    errors: int
+    share: Rate
+    weighted_share: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CauseCount(Part):
+    """The errors of a cause: its level-1 `bone`, who can mend it, in whose hands it is, whether it is measurement's."""
+
+    bone: str
+    owner: str
+    controllable_by: str
+    measurement: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tagging:
+    """The errors by kind, cause, owner and who can control them: the largest first, what is not determined last.
+
+    Shares are of all errors, design-weighted, with intervals that allow for rater clusters. `measurement_errors` have a
+    cause in the measurement and never count against a rater. `coded_by` counts who gave the causes; `not_available`
+    names the rules that could not be asked.
+    """
+
+    errors: int
+    what: tuple[Part, ...]
+    why: tuple[CauseCount, ...]
+    by_owner: tuple[Part, ...]
+    by_control: tuple[Part, ...]
+    undetermined: int
+    measurement_errors: int
+    measurement_share: Rate | None
+    coder_kappa: Estimate | None
+    coded_by: tuple[tuple[str, int], ...]
+    not_available: tuple[str, ...]
+    tags: tuple[Tag, ...]
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the Pareto, a row per cause; `share` has its interval in `low`, `high` and adds up in `cumulative`."""
+        rows = [
+            {**asdict(cause), "share": cause.share.value, "low": cause.share.low, "high": cause.share.high}
+            for cause in self.why
+        ]
+        frame = pd.DataFrame(rows, columns=[*(field.name for field in fields(CauseCount)), "low", "high"])
+        return frame.assign(cumulative=frame["share"].astype(float).cumsum())
+
+    def summary(self) -> str:
+        """Say which kind prevails, who gave causes, and which cause prevails."""
+        if not self.errors:
+            return "No errors: nothing to tag."
+        people, silent = (dict(self.coded_by).get(by, 0) for by in ("person", "none"))
+        text = (
+            f"{self.errors:,} errors, most often {self.what[0].name}: {self.what[0].share}. Causes: {people:,} coded by"
+        )
+        text += f" people, {self.errors - people - silent:,} hinted at by rules, {silent:,} without a hint."
+        if self.undetermined < self.errors:
+            text += f" Most often {self.why[0].name}: {self.why[0].share}."
+        if self.measurement_errors:
+            text += f" {self.measurement_errors:,} point at the truth or the sample and count against no rater."
+        return text + (f" Two coders agree at kappa {self.coder_kappa}." if self.coder_kappa else "")
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return the leading kind, cause and owner, and the errors of measurement.
+
+        A kind is "shown" to lead where its interval lies above the next one's. Causes are judgements: "likely" where
+        people gave most of them and two coders, if there were two, agree more than fairly; else "possible".
+        """
+        if not self.errors:
+            return ()
+        by, kappa = dict(self.coded_by), self.coder_kappa
+        coded = 2 * by.get("person", 0) > self.errors - by.get("none", 0)
+        judged: Grade = "likely" if coded and (kappa is None or float(kappa.value) > FAIR_KAPPA) else "possible"
+        leads = len(self.what) == 1 or self.what[0].share.low > self.what[1].share.high
+        found = [_lead("what", self.what, "Most frequent kind", "shown" if leads else "possible")]
+        if self.undetermined < self.errors:
+            found.append(_lead("why", self.why, "Most frequent cause given", judged))
+            found.append(_lead("by_owner", self.by_owner, "Most causes given stand with", judged))
+        if self.measurement_share and self.measurement_errors:
+            doubt = f"{self.measurement_share} of the errors point at the truth or the sample, not at a rater."
+            found.append(Finding("taxonomy", "measurement", doubt, judged, self.measurement_share, "measurement_share"))
+        return tuple(found)
+
+
+def tag_errors(
+    audits: Any,
+    taxonomy: Taxonomy,
+    *,
+    events: Any = None,
+    benign: Sequence[str] = ("benign",),
+    scale: Sequence[str] = (),
+) -> Tagging:
+    """Tag every error with its kind and, where people or rules give one, its cause.
+
+    People's codes (`cause_code`, else `cause2_code`) win, with confidence 1, or 0.5 where the two differ; then the
+    rules speak in their order, with their own confidence; the rest is not determined.
+
+    Parameters
+    ----------
+    audits
+        One row per audited decision, of one stream or kept proportional before; only its errors are fetched.
+    taxonomy
+        From `read_taxonomy`.
+    events
+        One row per event, for the rules on events; a scope on a column that the audits lack matches nothing.
+    benign
+        The labels that mean that nothing was violated.
+    scale
+        The labels in their order where they are ordinal: their errors are told by distance.
+
+    Raises
+    ------
+    DataError
+        A column is missing, a person's code is not in the taxonomy, a label is not on the scale.
+
+    Notes
+    -----
+    It cannot see more than the columns hold: a rule's match is a hint, never proof, a pattern does not understand "not
+    a misclick", and an error without a hint is not thereby the rater's. Kinds are as right as the truth is.
+
+    Examples
+    --------
+    >>> from rca_lib.audits.taxonomy_file import read_taxonomy
+    >>> audits = pd.DataFrame({
+    ...     "audit_id": ["1", "2", "3"], "label": ["benign", "hate", "hate"], "truth": ["hate", "benign", "hate"],
+    ...     "comment": ["clear slur", "misclick", ""]})
+    >>> [(tag.what, tag.why, tag.by) for tag in tag_errors(audits, read_taxonomy()).tags]
+    [('under_enforcement', 'UNK.UNK', 'none'), ('over_enforcement', 'PPL.SLIP', 'rule:comment tells of a slip')]
+    """
+    open_table(audits, needs=("audit_id", "label", "truth"))
+    calendar = _open_events(events)
+    scoped = {name for scope in calendar["scope"] for name in parse_scope(scope)}
+    rows = fetch_errors(audits, sorted({*columns(AUDITS), *scoped}))
+    rows = rows.sort_values("audit_id", ignore_index=True, kind="stable")
+    what = _derive_kinds(rows, benign, scale)
+    first, second = (_read_codes(rows, name, taxonomy) for name in ("cause_code", "cause2_code"))
+    hints, skipped = _ask_rules(rows, taxonomy, calendar)
+    tags = tuple(map(_judge, rows["audit_id"].astype(str), what, first, second, hints))
+    causes = [taxonomy.causes[tag.why] for tag in tags]
+    given = [cause if cause.code != taxonomy.unknown else None for cause in causes]
+    measured = np.array([cause.measurement for cause in causes], bool)
+    return Tagging(
+        errors=len(rows),
+        what=_divide(rows, what, taxonomy, taxonomy.kinds),
+        why=_count_causes(rows, [tag.why for tag in tags], taxonomy),
+        by_owner=_divide(rows, [cause.owner if cause else "" for cause in given], taxonomy),
+        by_control=_divide(rows, [cause.controllable_by if cause else "" for cause in given], taxonomy),
+        undetermined=given.count(None),
+        measurement_errors=int(measured.sum()),
+        measurement_share=_share(rows, measured) if len(rows) else None,
+        coder_kappa=_agree(first, second),
+        coded_by=tuple(sorted(Counter(tag.by for tag in tags).items())),
+        not_available=skipped,
+        tags=tags,
+    )
+
+
+def _lead(path: str, parts: Sequence[Part], words: str, grade: Grade) -> Finding:
+    sentence = f"{words}: {parts[0].name}, {parts[0].share} of the errors."
+    return Finding("taxonomy", path.removeprefix("by_"), sentence, grade, parts[0].share, f"{path}[0].share")
+
+
+def _open_events(events: Any) -> pd.DataFrame:
+    calendar = pd.DataFrame() if events is None else collect(nw.from_native(events).lazy())
+    for name in ("type", "start") if len(calendar) else ():
+        if name not in calendar:
+            raise DataError(f"the events have no column {name!r}", column=name, mend="map it")
+    calendar = calendar.reindex(columns=["type", "start", "end", "scope"])
+    times = {name: pd.to_datetime(calendar[name], utc=True).dt.tz_localize(None) for name in ("start", "end")}
+    return calendar.assign(**times)
+
+
+def _read_codes(rows: pd.DataFrame, name: str, taxonomy: Taxonomy) -> np.ndarray:
+    written = _text(rows, name).str.strip()
+    codes = written.str.casefold().map(taxonomy.spellings)
+    _refuse(rows, name, codes.isna() & (written != ""), "a cause code is not in the taxonomy", "add it to the taxonomy")
+    # Who codes only the unknown bone says no more than the unknown code.
+    return codes.replace(taxonomy.causes[taxonomy.unknown].bone, taxonomy.unknown).fillna("").to_numpy(object)
+
+
+def _refuse(rows: pd.DataFrame, name: str, wrong: pd.Series, problem: str, mend: str) -> None:
+    if wrong.any():
+        first = rows.loc[wrong, ["audit_id", name]].iloc[0].to_dict()
+        raise DataError(problem, column=name, rows=int(wrong.sum()), first=first, mend=f"{mend}, or mend the column")
+
+
+def _text(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Return a column as plain text, empty where a value or the column itself is missing."""
+    values = rows[name] if name in rows else pd.Series(None, rows.index, object)
+    return values.astype(object).where(values.notna(), "").astype("str")
+
+
+def _ask_rules(rows: pd.DataFrame, taxonomy: Taxonomy, calendar: pd.DataFrame) -> tuple[list[Hint], tuple[str, ...]]:
+    """Ask the rules, in their order, for the cause of each error, by whom and how sure; say which cannot be asked."""
+    asked, skipped = [], []
+    for rule in taxonomy.rules:
+        missing = [f"no column {name}" for name in rule.columns() if name not in rows]
+        missing += ["no events were given"] if rule.event and calendar.empty else []
+        asked += [] if missing else [rule]
+        skipped += [f"{rule.name}: {missing[0]}"] if missing else []
+    facts = pd.DataFrame({name: _text(rows, name).replace("", None) for name in rows})
+    facts["comment"] = _text(rows, "comment").map(clip_text)
+    if "decided_at" in rows:
+        facts["decided_at"] = pd.to_datetime(rows["decided_at"], utc=True).dt.tz_localize(None)
+    cases = [f"when {_write_rule(rule, calendar, list(rows))} then {place}" for place, rule in enumerate(asked)]
+    with duckdb.connect() as engine:
+        engine.register("facts", facts)
+        places = engine.execute(f"select case {' '.join(cases)} when true then -1 end from facts").fetchall()
+    hints = [*((rule.cause, f"rule:{rule.name}", rule.confidence) for rule in asked), (taxonomy.unknown, "none", 0.0)]
+    return [hints[place] for (place,) in places], tuple(skipped)
+
+
+def _write_rule(rule: Rule, calendar: pd.DataFrame, known: Sequence[str]) -> str:
+    """Write a rule as a condition in SQL, where a missing value passes none."""
+    parts = [_write_test(name, test, value) for name, tests in rule.when.items() for test, value in tests.items()]
+    if rule.comment:
+        parts.append(f"regexp_matches(comment, {_quote('|'.join(f'(?:{one})' for one in rule.comment))}, 'i')")
+    if rule.event:
+        parts.append(_write_event(rule.event, calendar, known))
+    return " and ".join(parts)
+
+
+def _write_test(name: str, test: str, value: str | list[str]) -> str:
+    if test in ("at_most", "at_least"):
+        return f"try_cast({name} as double) {'<=' if test == 'at_most' else '>='} {value}"
+    if test.endswith("_column"):
+        return f"lower({name}) {'=' if test == 'equals_column' else '<>'} lower({value})"
+    return f"lower({name}) in ({', '.join(f'lower({_quote(one)})' for one in np.atleast_1d(value))})"
+
+
+def _write_event(window: EventWindow, calendar: pd.DataFrame, known: Sequence[str]) -> str:
+    moments = ["false"]
+    for event in calendar[calendar["type"] == window.type].itertuples():
+        scope = parse_scope(event.scope)
+        if (not window.names or window.names in scope) and set(scope) <= set(known):
+            days = 1.0 if window.within_days is None else window.within_days
+            open_end = window.within_days is not None or pd.isna(event.end)
+            end = event.start + pd.Timedelta(days=days) if open_end else event.end
+            inside = [f"decided_at between timestamp '{event.start}' and timestamp '{end}'"]
+            inside += ['"' + name.replace('"', '""') + '" glob ' + _quote(value) for name, value in scope.items()]
+            moments.append(" and ".join(inside))
+    return f"({' or '.join(moments)})"
+
+
+def _quote(text: str) -> str:
+    return "'" + str(text).replace("'", "''") + "'"
+
+
+def _derive_kinds(rows: pd.DataFrame, benign: Sequence[str], scale: Sequence[str]) -> list[str]:
+    label, truth, action, true_action = (_text(rows, name) for name in ("label", "truth", "action", "true_action"))
+    if scale:
+        for name, values in (("label", label), ("truth", truth)):
+            _refuse(rows, name, (values != "") & ~values.isin(scale), f"{name} is not on the scale", "complete `scale`")
+    place = {value: step for step, value in enumerate(scale)}
+    steps = (label.map(place) - truth.map(place)).abs()
+    same, passed, harmless = label == truth, label.isin(benign), truth.isin(benign)
+    decided, right, acted, due = (
+        values.str.casefold().str.startswith("escalat") for values in (label, truth, action, true_action)
+    )
+    kinds = {
+        "incomplete": label == "",
+        "wrong_escalation": (decided != right) | (same & (acted != due)),
+        "wrong_action": same & (action != true_action),
+        "technical": same,
+        "one_step_off": steps == 1,
+        "more_steps_off": steps > 1,
+        "over_enforcement": harmless & ~passed,
+        "under_enforcement": passed & ~harmless,
+        "wrong_policy": (_text(rows, "policy") != "") & ~_text(rows, "workflow").isin(["annotation", "search_eval"]),
+    }
+    return np.select([mask.to_numpy(bool) for mask in kinds.values()], list(kinds), "wrong_label").tolist()
+
+
+def _judge(audit_id: str, what: str, first: str, second: str, hint: Hint) -> Tag:
+    """Let people's codes win; two that differ leave an even chance."""
+    sure = 0.5 if first and second and first != second else 1.0
+    return Tag(audit_id, what, first or second, "person", sure) if first or second else Tag(audit_id, what, *hint)
+
+
+def _divide(
+    rows: pd.DataFrame, codes: Sequence[str], taxonomy: Taxonomy, names: Mapping[str, str] | None = None
+) -> tuple[Part, ...]:
+    """Divide the errors by their codes: the largest part first, what is not determined last."""
+    codes, names, parts = np.array(codes, object), {"": "not determined", **(names or {})}, []
+    harm = _text(rows, "severity").map(taxonomy.criticality).fillna(0.0).to_numpy(float) * rows["weight"].to_numpy(
+        float
+    )
+    for code in sorted(set(codes)):
+        mask = codes == code
+        weighted = float(harm[mask].sum() / harm.sum()) if harm.sum() > 0 else None
+        parts.append(Part(code, names.get(code, code), int(mask.sum()), _share(rows, mask), weighted))
+    return tuple(sorted(parts, key=lambda part: (part.code in ("", taxonomy.unknown), -part.share.value)))
+
+
+def _count_causes(rows: pd.DataFrame, codes: Sequence[str], taxonomy: Taxonomy) -> tuple[CauseCount, ...]:
+    counts = []
+    for part in _divide(rows, codes, taxonomy):
+        cause = taxonomy.causes[part.code]
+        details = (cause.bone, cause.owner, cause.controllable_by, cause.measurement)
+        counts.append(CauseCount(part.code, cause.name, part.errors, part.share, part.weighted_share, *details))
+    return tuple(counts)
+
+
+def _share(rows: pd.DataFrame, event: np.ndarray) -> Rate:
+    weight = rows["weight"].to_numpy(float)
+    raters = pd.factorize(rows["rater"], use_na_sentinel=False)[0] if "rater" in rows else None
+    return clustered_rate(event, np.ones(len(rows)), weight, weight**2, raters).rate
+
+
+def _agree(first: np.ndarray, second: np.ndarray) -> Estimate | None:
+    """Return Cohen's kappa (1960) of two coders; None where one of them gave but a single code."""
+    both = (first != "") & (second != "")
+    codes = sorted({*first[both], *second[both]})
+    if min(len(set(first[both])), len(set(second[both]))) < 2:
+        return None
+    table = pd.crosstab(first[both], second[both]).reindex(index=codes, columns=codes, fill_value=0)
+    kappa = cohens_kappa(table.to_numpy())
+    if not kappa.std_kappa > 0:
+        return Estimate(float(kappa.kappa))
+    return Estimate(float(kappa.kappa), max(float(kappa.kappa_low), -1.0), min(float(kappa.kappa_upp), 1.0))

@@ -1,0 +1,91 @@
+"""The deep dive: every question asked of one site and period, in one place, in order."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from rca_lib.audits.counting import count_steps
+from rca_lib.audits.store import Case
+from rca_lib.findings import Finding
+from rca_lib.questions.actions import Actions, propose_actions
+from rca_lib.questions.causes import Causes, rank_causes
+from rca_lib.questions.disagreement import Disagreements, cluster_disagreements
+from rca_lib.questions.drivers import Drivers, rank_drivers
+from rca_lib.questions.quality import Quality, measure_quality
+from rca_lib.questions.reliability import Agreement, measure_agreement, ratings_from_audits
+from rca_lib.questions.rivals import Rivals, weigh_rivals
+from rca_lib.questions.taxonomy import Tagging, tag_errors
+from rca_lib.questions.trend import Trend, date_slices, find_changes
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """The answers of a deep dive; `drivers`, `dates` and `rivals` are None where nothing came before."""
+
+    case: Case
+    quality: Quality
+    trend: Trend
+    drivers: Drivers | None
+    dates: tuple[Trend, ...]
+    rivals: Rivals | None
+    tagging: Tagging
+    disagreements: Disagreements
+    agreement: Agreement
+    causes: Causes
+    actions: Actions
+
+    def findings(self) -> tuple[Finding, ...]:
+        """Return what all questions hand on."""
+        answers = (
+            self.quality, self.trend, self.drivers, self.rivals, self.tagging, self.disagreements, self.agreement,
+            self.causes, self.actions,
+        )  # fmt: skip
+        return tuple(finding for answer in answers if answer is not None for finding in answer.findings())
+
+
+def answer_questions(case: Case, *, alpha: float = 0.05, seed: int = 0) -> Answers:
+    """Ask every question of a case.
+
+    Parameters
+    ----------
+    case
+        The audits of a site and period, from `open_case`.
+    alpha
+        For each of the two searches (in time, over slices): the probability of naming anything where nothing changed.
+    seed
+        Of all that draws.
+    """
+    quality = measure_quality(case.current, case.targets, benign=case.benign)
+    trend = find_changes(count_steps(case.history), alpha=alpha, seed=seed)
+    drivers, dates, rivals = None, (), None
+    if case.baseline is not None:
+        drivers = rank_drivers(case.baseline, case.current, case.dimensions, alpha=alpha, seed=seed)
+        dates = date_slices(case.history, drivers.slices, alpha=alpha, seed=seed)
+        rivals = weigh_rivals(case.sample_before, case.sample)
+    tagging = tag_errors(case.current, case.taxonomy, events=case.events, benign=case.benign)
+    disagreements = cluster_disagreements(case.current, seed=seed)
+    agreement = measure_agreement(ratings_from_audits(case.sample))
+    asked = (quality, trend, drivers, rivals, tagging)
+    causes = rank_causes(asked, case.events, period=case.period, taxonomy=case.taxonomy, dates=dates)
+    actions = propose_actions(causes.findings(), period=case.period, taxonomy=case.taxonomy)
+    return Answers(
+        case, quality, trend, drivers, dates, rivals, tagging, disagreements, agreement, causes, actions
+    )  # fmt: skip
+
+
+@cache
+def calls() -> Mapping[str, str]:
+    """Return the call behind each answer, as `answer_questions` makes it.
+
+    Examples
+    --------
+    >>> calls()["trend"]
+    'find_changes(count_steps(case.history), alpha=alpha, seed=seed)'
+    """
+    tree = ast.parse(inspect.getsource(answer_questions))
+    assigned = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)]
+    return {node.targets[0].id: ast.unparse(node.value) for node in assigned if isinstance(node.targets[0], ast.Name)}

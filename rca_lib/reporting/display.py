@@ -1,0 +1,87 @@
+"""How answers look in a notebook: figures with a text for those who cannot see them, tables with readable numbers."""
+
+from __future__ import annotations
+
+import html
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.axes import Axes
+
+from rca_lib.findings import show
+
+NOTHING = "Not available: no earlier period to compare with."
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Something a notebook displays: its data and metadata by media type."""
+
+    data: Mapping[str, str]
+    metadata: Mapping[str, Mapping[str, str]]
+
+    def _repr_mimebundle_(
+        self, include: object = None, exclude: object = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        return dict(self.data), {kind: dict(values) for kind, values in self.metadata.items()}
+
+
+def show_figure(plot: Callable[..., Axes], result: object, **options: object) -> Shown:
+    """Draw a result as SVG; the title, which is the answer, is also its text alternative.
+
+    A result that is None is answered in words.
+    """
+    if result is None:
+        return _text(NOTHING)
+    axes = plot(result, **options)
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": "rca"}):
+        axes.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    alt = " ".join(axes.get_title(loc="left").split()) or "Chart"
+    plt.close(axes.figure)
+    return Shown({"image/svg+xml": buffer.getvalue(), "text/plain": alt}, {"image/svg+xml": {"alt": alt}})
+
+
+def show_table(result: object, *, rows: int = 20, units: Mapping[str, str] | None = None) -> Shown:
+    """Show a frame, or the `to_frame()` of a result, as a table with escaped text; `units` maps columns to units."""
+    if result is None:
+        return _text(NOTHING)
+    frame = result if isinstance(result, pd.DataFrame) else result.to_frame()
+    if frame.empty:
+        return _text("Nothing to list.")
+    units = units or {}
+    text = pd.DataFrame({name: [_cell(value, units.get(name)) for value in frame[name]] for name in frame}).head(rows)
+    text.columns = [str(name).replace("_", " ") for name in text.columns]
+    page = text.to_html(index=False, escape=True, border=0, classes="numbers", justify="unset")
+    rest = f"<p>{len(frame) - rows:,} more rows.</p>" if len(frame) > rows else ""
+    return Shown({"text/html": page + rest, "text/plain": text.to_string(index=False)}, {})
+
+
+def show_words(result: object) -> Shown:
+    """Show the answer in words."""
+    return _text(NOTHING if result is None else result if isinstance(result, str) else result.summary())
+
+
+def _text(words: str) -> Shown:
+    return Shown({"text/html": f"<p class='answer'>{html.escape(words)}</p>", "text/plain": words}, {})
+
+
+def _cell(value: object, unit: str | None) -> str:
+    if value is None or (isinstance(value, float) and value != value):
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        if unit:
+            return show(value, unit)
+        return f"{value:,.0f}" if value == round(value) and abs(value) >= 1 else f"{value:.3g}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} = {part}" for name, part in value.items()) or "everywhere"
+    return str(value)

@@ -1,0 +1,227 @@
+"""Page one: what a manager reads in a minute, every sentence of it a claim that can be derived again."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rca_lib.findings import GRADES, Answer, Claim, Estimate, Finding, Grade, Rate, name_slice, show
+from rca_lib.questions.actions import tell_dates
+from rca_lib.reporting.deep_dive import Answers, calls
+from rca_lib.reporting.headline import Headline, write_headline
+
+Line = tuple[str, Estimate | Rate, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of page one: its label, and its claims with the grade of each ("" where none applies)."""
+
+    label: str
+    claims: tuple[tuple[Claim, Grade | str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageOne:
+    """Page one of a deep dive: the headline and the rows under it, in the order of a manager's questions."""
+
+    site: str
+    period: str
+    compared_with: str
+    headline: Headline
+    accuracy: str
+    rows: tuple[Row, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """Every claim on the page, in order."""
+        return tuple(claim for row in self.rows for claim, _ in row.claims)
+
+    def _repr_html_(self) -> str:
+        return render_page(self)
+
+    def __str__(self) -> str:
+        """Read as plain text."""
+        lines = [f"{row.label}: {claim.sentence}" for row in self.rows for claim, _ in row.claims]
+        return "\n".join(lines)
+
+
+def write_page_one(answers: Answers, *, alpha: float = 0.05) -> PageOne:
+    """Write page one from the answers of a deep dive."""
+    headline = write_headline(answers, alpha=alpha)
+    rows = (
+        _row("What happened", _headline(headline)),
+        _row("How much", _size(answers)),
+        _row("Since when", _dates(answers)),
+        _row("Where", _places(answers)),
+        _row("Why", _reasons(answers)),
+        _row("What it is not", _rivals(answers)),
+        _row("How sure", _confidence(answers)),
+        _row("What to do", _actions(answers)),
+        _row("Data used", _data(answers)),
+    )
+    case = answers.case
+    return PageOne(
+        case.site,
+        case.period.name,
+        case.compared_with,
+        headline,
+        show(answers.quality.accuracy.value, "%"),
+        tuple(row for row in rows if row.claims),
+        answers.findings(),
+    )
+
+
+def render_page(page: PageOne) -> str:
+    """Return page one as HTML; every text is escaped."""
+    lines = [f"<dt>{html.escape(row.label)}</dt><dd>{''.join(_items(row))}</dd>" for row in page.rows[1:]]
+    claim, grade = page.rows[0].claims[0]
+    return (
+        f'<section class="page-one verdict-{page.headline.verdict.replace(" ", "-")}">'
+        f'<p class="about">{html.escape(page.site)} · {html.escape(page.period)} · compared with'
+        f" {html.escape(page.compared_with)}</p>"
+        f'<p class="headline claim" id="claim-{claim.id}">{html.escape(claim.sentence)} {_badge(grade)}</p>'
+        f"<dl>{''.join(lines)}</dl></section>"
+    )
+
+
+def save_page(page: PageOne, folder: Path | str) -> None:
+    """Write claims.json and findings.json into a folder; nothing where the folder is empty."""
+    if not folder:
+        return
+    about = {"site": page.site, "period": page.period}
+    claims = {**about, "calls": dict(calls()), "claims": [claim.to_dict() for claim in page.claims]}
+    findings = {
+        **about,
+        "headline": page.headline.sentence,
+        "verdict": page.headline.verdict,
+        "grade": page.headline.grade,
+        "accuracy": page.accuracy,
+        "findings": [_plain(finding) for finding in page.findings],
+    }
+    for name, content in (("claims.json", claims), ("findings.json", findings)):
+        (Path(folder) / name).write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _row(label: str, lines: Iterable[Line]) -> Row:
+    slug = label.lower().replace(" ", "-")
+    claims = []
+    for place, (sentence, estimate, call, grade) in enumerate(lines, start=1):
+        numbers = (estimate.value, estimate.low, estimate.high, estimate.unit)
+        claims.append((Claim(f"{slug}-{place}", sentence, *numbers, call), grade))
+    return Row(label, tuple(claims))
+
+
+def _headline(headline: Headline) -> Iterator[Line]:
+    yield headline.sentence, headline.estimate, headline.call, headline.grade
+
+
+def _size(answers: Answers) -> Iterator[Line]:
+    quality, rate = answers.quality, answers.quality.error_rate
+    weighted = "weighted to all decisions" if quality.weighted else "unweighted: it stands for the audited sample only"
+    level = f"Accuracy {quality.accuracy}, {rate.errors:,.0f} errors in {rate.items:,.0f} audits, {weighted}."
+    yield level, quality.accuracy, "quality.accuracy", ""
+    yield from _found(answers.drivers, "drivers", "change")
+    for place, verdict in enumerate(quality.verdicts):
+        yield verdict.sentence, verdict.estimate, f"quality.verdicts[{place}].estimate", ""
+
+
+def _dates(answers: Answers) -> Iterator[Line]:
+    yield from _found(answers.trend, "trend", "step", "drift", "steady")
+    for place, trend in enumerate(answers.dates):
+        where = name_slice(answers.drivers.slices[place].where)
+        for sentence, estimate, call, grade in _found(trend, f"dates[{place}]", "step", "drift"):
+            yield f"{where}: {sentence}", estimate, call, grade
+
+
+def _places(answers: Answers) -> Iterator[Line]:
+    yield from _found(answers.drivers, "drivers", "slice", "everywhere", "none")
+
+
+def _reasons(answers: Answers) -> Iterator[Line]:
+    for place, cause in enumerate(answers.causes.causes):
+        yield cause.sentence, cause.part, f"causes.causes[{place}].part", cause.grade
+    if not answers.causes.causes:
+        yield answers.causes.summary(), Estimate(answers.causes.looked[0]), "causes.looked[0]", ""
+
+
+def _rivals(answers: Answers) -> Iterator[Line]:
+    yield from _found(answers.drivers, "drivers", "mix")
+    yield from _found(answers.rivals, "rivals")
+
+
+def _confidence(answers: Answers) -> Iterator[Line]:
+    quality, doubtful = answers.quality, answers.tagging.measurement_errors
+    if (seen := quality.minimum_detectable) is not None:
+        sentence = (
+            f"Such a sample shows a change of {seen} four times out of five; a smaller one can be missed. The intervals"
+            f" allow for {quality.raters:,} raters (design effect {quality.design_effect:.1f})."
+        )
+        yield sentence, seen, "quality.minimum_detectable", ""
+    doubt = (
+        "What would change our mind: blind second audits of the items in doubt; the columns hint at a wrong or stale"
+        f" truth in {doubtful:,} of the errors."
+    )
+    yield doubt, Estimate(doubtful, unit="errors"), "tagging.measurement_errors", ""
+
+
+def _actions(answers: Answers) -> Iterator[Line]:
+    for place, action in enumerate(answers.actions.actions):
+        effect = f" At most {show(action.expected.value, 'errors')} fewer in such a sample." if action.expected else ""
+        yield f"{action.sentence} {tell_dates(action)}.{effect}", action.due, f"actions.actions[{place}].due", ""
+    if not answers.actions.actions:
+        yield answers.actions.summary(), Estimate(0), "len(actions.actions)", ""
+
+
+def _data(answers: Answers) -> Iterator[Line]:
+    ledger, case = answers.case.ledger, answers.case
+    share = ledger.quarantined / ledger.rows_read if ledger.rows_read else 0.0
+    rows = (
+        f"{ledger.rows_read:,} rows read from {ledger.source}: {ledger.kept:,} kept, {ledger.quarantined:,} quarantined"
+        f" ({show(share, '%')}), {ledger.exact_duplicates:,} exact duplicates, {ledger.empty:,} empty."
+    )
+    yield rows, Estimate(ledger.rows_read, unit="rows"), "case.ledger.rows_read", ""
+    yield from _found(ledger, "case.ledger", "warning")
+    print_of = f"Fingerprint of the rows behind this page: {case.fingerprint[:16]}. Check every number: rca verify."
+    yield print_of, Estimate(case.fingerprint), "case.fingerprint", ""
+
+
+def _found(answer: Answer | None, name: str, *kinds: str) -> Iterator[Line]:
+    """Turn the findings of an answer into lines, those of some kinds only where any is named."""
+    for finding in answer.findings() if answer is not None else ():
+        if not kinds or finding.kind in kinds:
+            call = f"{name}.{finding.path}" if finding.path else name
+            yield finding.sentence, finding.estimate or Estimate(finding.grade), call, finding.grade
+
+
+def _items(row: Row) -> Iterator[str]:
+    for claim, grade in row.claims:
+        yield f'<p class="claim" id="claim-{html.escape(claim.id)}">{html.escape(claim.sentence)} {_badge(grade)}</p>'
+
+
+def _badge(grade: str) -> str:
+    return f'<span class="grade {grade.replace(" ", "-")}">{grade}</span>' if grade in GRADES else ""
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    estimate = finding.estimate
+    numbers = (
+        {"value": estimate.value, "low": estimate.low, "high": estimate.high, "unit": estimate.unit} if estimate else {}
+    )
+    return {
+        "question": finding.question,
+        "kind": finding.kind,
+        "sentence": finding.sentence,
+        "grade": finding.grade,
+        **numbers,
+        "where": dict(finding.where),
+        "since": finding.since,
+        "share": finding.share,
+        "p_value": finding.p_value,
+        "path": finding.path,
+    }

@@ -1,0 +1,37 @@
+"""The picture of quality: the rates by policy with their intervals, and the target."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+
+from rca_lib.questions.quality import Quality
+from rca_lib.reporting.plots.style import ACCENT, BAD, INK, MUTED, new_axes, title_of
+
+_MARKS = {
+    "error_rate": ("o", INK, "all errors"),
+    "over_enforcement": (">", ACCENT, "over-enforcement, of truly benign"),
+    "under_enforcement": ("s", BAD, "under-enforcement, of truly violating"),
+}
+
+
+def plot_quality(quality: Quality, ax: Axes | None = None) -> Axes:
+    """Draw error rate, over- and under-enforcement of the whole and of each policy, told apart by shape."""
+    parts = [("all", quality), *((part.policy, part) for part in quality.by_policy)]
+    ax = new_axes(ax, height=2.0 + 0.45 * len(parts))
+    for row, (name, (marker, colour, label)) in enumerate(_MARKS.items()):
+        rates = [(at, getattr(part, name)) for at, (_, part) in enumerate(parts)]
+        rows = [(at + (row - 1) * 0.22, rate) for at, rate in rates if rate is not None]
+        for at, rate in rows:
+            ax.plot([100 * rate.low, 100 * rate.high], [at, at], color=colour, linewidth=1.5)
+        values, heights = [100 * rate.value for _, rate in rows], [at for at, _ in rows]
+        ax.plot(values, heights, marker, color=colour, markersize=6, linestyle="none", label=label if rows else None)
+    for verdict in quality.verdicts:
+        if verdict.estimate == quality.accuracy:
+            ax.axvline(100 * (1 - verdict.contract), color=MUTED, linestyle="--", label="target of all errors")
+    ax.set_yticks(range(len(parts)), [name for name, _ in parts])
+    ax.invert_yaxis()
+    ax.set_xlim(left=0)
+    ax.set_xlabel(f"rate, % (bars: {quality.error_rate.level:.0%} intervals)")
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, frameon=False, fontsize=8)
+    title_of(ax, quality.summary(), characters=85)
+    return ax

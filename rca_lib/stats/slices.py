@@ -1,0 +1,373 @@
+"""Slices whose error rate changed beyond what the rest of the change explains, at a stated chance of a false alarm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, xlogy
+from scipy.stats import chi2, norm
+
+from rca_lib.stats.expected import Array, Baseline, Cells, Codes, cross, fit_baseline
+
+MANY_VALUES = 40  # from here on a dimension is one of raters or the like: not searched in pairs, its values may drift
+SHARES = np.array([0.1, 0.4, 0.2, 0.3])  # of alpha: everywhere, one dimension, one with many values, two dimensions
+LEAST_EXPECTED = 2.0  # errors; slices with fewer are not tested
+TWIN = 0.95  # a slice that holds so much of its parent is its parent
+MOST_PICKS = 10
+CAP, MARGIN = 6.25, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A slice that changed.
+
+    `dimensions` and `values` say which (none: everywhere). `score` is its signed deviation in standard deviations,
+    `p_value` the chance that any slice deviates so much when none changed. `excess` is how many errors the current
+    audits hold beyond what is expected there, given the other picks, with a 95 % interval; both allow for the search:
+    `naive` is what it would be without. `carrier` is the value of the clustering dimension that carries it alone, or
+    None; `carriers` counts those who work in it.
+    """
+
+    dimensions: tuple[int, ...]
+    values: tuple[int, ...]
+    score: float
+    p_value: float
+    naive: float = 0.0
+    excess: float = 0.0
+    low: float = 0.0
+    high: float = 0.0
+    carrier: int | None = None
+    carriers: int = 0
+
+    def members(self, codes: Codes) -> NDArray[np.bool_]:
+        """Return which cells belong to it."""
+        inside = np.ones(codes.shape[1], bool)
+        for dimension, value in zip(self.dimensions, self.values, strict=True):
+            inside &= codes[dimension] == value
+        return inside
+
+
+@dataclass(frozen=True, slots=True)
+class Detectable:
+    """The `excess` that would have been named in four of five cases, in the largest slice of a dimension."""
+
+    dimension: int
+    value: int
+    items: float
+    expected: float
+    excess: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Search:
+    """The picks, strongest first, the log odds each adds to the baseline's model, and what was detectable."""
+
+    picks: tuple[Pick, ...]
+    shifts: Array
+    baseline: Baseline
+    detectable: tuple[Detectable, ...]
+    tested: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Family:
+    """All slices of these dimensions that are tested; `rows` leads from a slice's code to its row, or past the last."""
+
+    dimensions: tuple[int, ...]
+    kind: int
+    tested: Codes
+    rows: Codes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Field:
+    after: Cells
+    sizes: tuple[int, ...]
+    baseline: Baseline
+    logits: Array
+    families: tuple[_Family, ...]
+    penalties: Array
+
+    def place(self, family: _Family) -> Codes:
+        """Return the row of each cell in a family's table."""
+        return family.rows[_code(self.after.codes, self.sizes, family.dimensions)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    members: Array
+    shifts: Array
+    chance: Array
+    info: Array
+    noise: Array
+    gap: Array
+    drift: dict[int, float]
+    roots: Array
+
+
+def search_slices(
+    before: Cells,
+    after: Cells,
+    sizes: Sequence[int],
+    *,
+    cluster: int | None = None,
+    max_order: int = 2,
+    alpha: float = 0.05,
+) -> Search:
+    """Find the slices of `after` whose error rate is not what `before` leads one to expect.
+
+    Parameters
+    ----------
+    before, after
+        The two periods in the same codes; weights scaled so that `items` sums to the effective number of audits.
+    sizes
+        How many values each dimension has.
+    cluster
+        The dimension of the people: searched alone whatever its size, and asked who carries a slice.
+    max_order
+        1 for single values only, 2 for pairs of values of two dimensions too.
+    alpha
+        The chance of naming any slice when none changed.
+
+    Notes
+    -----
+    Each audit's expected error comes from a shrunk logistic model of the baseline. A slice's score is the signed root
+    of its binomial deviance, scaled to the variance that sampling, the model's uncertainty and the drift of raters give
+    it. The best slice is picked, the rest is scored again given the picks (Bonferroni at each step), and every pick is
+    replaced or dropped when the others explain it. Blind to a change that only shows in three dimensions together.
+    """
+    field = _open_field(before, after, tuple(sizes), cluster, max_order)
+    picks: list[Pick] = []
+    while len(picks) < MOST_PICKS:
+        best = _best(field, picks)
+        if best is None or best.p_value > alpha:
+            break
+        settled = _settle(field, [*picks, best], alpha)
+        if {_name(pick) for pick in settled} == {_name(pick) for pick in picks}:
+            break
+        picks = settled
+    picks.sort(key=lambda pick: -abs(pick.score))
+    fit = _fit(field, picks)
+    measured = tuple(_measure(field, fit, picks, cluster, alpha))
+    number = sum(len(family.tested) for family in field.families)
+    return Search(measured, fit.shifts, field.baseline, tuple(_detectable(field, alpha)), number)
+
+
+def _open_field(before: Cells, after: Cells, sizes: tuple[int, ...], cluster: int | None, max_order: int) -> _Field:
+    """Fit the baseline and settle what is tested: slices with enough expected errors that differ from their parents."""
+    baseline = fit_baseline(before, sizes)
+    logits = baseline.logits(after.codes)
+    expected, counts, families = after.items * expit(logits), {}, []
+    for dimensions, kind in _kinds(sizes, cluster, max_order):
+        code, size = _code(after.codes, sizes, dimensions), int(np.prod([sizes[d] for d in dimensions]))
+        count = counts[dimensions] = np.bincount(code, after.items, size)
+        parents = (
+            [counts[(one,)] for one in dimensions] if kind == 3 else [np.array([np.inf if kind == 0 else count.sum()])]
+        )
+        differs = count < TWIN * (np.minimum.outer(*parents).ravel() if kind == 3 else parents[0])
+        tested = np.flatnonzero(differs & (np.bincount(code, expected, size) >= LEAST_EXPECTED))
+        rows = np.full(size, len(tested))
+        rows[tested] = np.arange(len(tested))
+        families.append(_Family(dimensions, kind, tested, rows))
+    numbers = np.bincount([family.kind for family in families], [len(family.tested) for family in families], 4)
+    shares = np.where(numbers > 0, SHARES, 0) / max(SHARES[numbers > 0].sum(), SHARES.min())
+    penalties = np.log(np.maximum(numbers, 1) / np.where(numbers > 0, shares, 1))
+    return _Field(after, sizes, baseline, logits, tuple(families), penalties)
+
+
+def _kinds(sizes: tuple[int, ...], cluster: int | None, max_order: int) -> Iterator[tuple[tuple[int, ...], int]]:
+    many = [dimension for dimension, size in enumerate(sizes) if size >= MANY_VALUES or dimension == cluster]
+    yield (), 0
+    yield from (((dimension,), 2 if dimension in many else 1) for dimension in range(len(sizes)))
+    few = [dimension for dimension in range(len(sizes)) if dimension not in many]
+    yield from ((pair, 3) for pair in combinations(few, 2) if max_order > 1)
+
+
+def _code(codes: Codes, sizes: tuple[int, ...], dimensions: tuple[int, ...]) -> Codes:
+    code = np.zeros(codes.shape[1], np.int64)
+    for dimension in dimensions:
+        code = code * sizes[dimension] + codes[dimension]
+    return code
+
+
+def _name(pick: Pick) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    return pick.dimensions, pick.values
+
+
+def _best(field: _Field, picks: Sequence[Pick]) -> Pick | None:
+    best, least = None, np.inf
+    for family, score, _, _ in _scores(field, _fit(field, picks)):
+        if not len(score):
+            continue
+        row = int(np.argmax(np.abs(score)))
+        chance = np.log(2) + norm.logsf(abs(score[row])) + field.penalties[family.kind]
+        if chance < least:
+            least, sizes = chance, [field.sizes[dimension] for dimension in family.dimensions]
+            values = np.unravel_index(family.tested[row], sizes) if sizes else ()
+            p_value = float(np.exp(min(chance, 0)))
+            best = Pick(family.dimensions, tuple(int(value) for value in values), float(score[row]), p_value)
+    return best
+
+
+def _settle(field: _Field, picks: list[Pick], alpha: float) -> list[Pick]:
+    """Replace each pick by the best slice given the others, or drop it when they explain it, until nothing moves."""
+    for _ in range(3):
+        moved = False
+        for place in range(len(picks)):
+            others = picks[:place] + picks[place + 1 :]
+            if not others:
+                return picks
+            best = _best(field, others)
+            if best is None or best.p_value > alpha:
+                return _settle(field, others, alpha)
+            moved |= _name(best) != _name(picks[place])
+            picks = [*picks[:place], best, *picks[place + 1 :]]
+        if not moved:
+            break
+    return picks
+
+
+def _fit(field: _Field, picks: Sequence[Pick]) -> _Fit:
+    """Fit the picks' shifts of the log odds jointly; what is left is what the next slice has to explain."""
+    after = field.after
+    members = np.array([pick.members(after.codes) for pick in picks], float).reshape(len(picks), len(field.logits))
+    shifts = np.zeros(len(picks))
+    for _ in range(20 if picks else 0):
+        chance = expit(field.logits + shifts @ members)
+        slope = members @ (after.errors - after.items * chance) - 0.05 * shifts
+        bend = (members * (after.items * chance * (1 - chance))) @ members.T + 0.05 * np.eye(len(picks))
+        step = np.clip(np.linalg.solve(bend, slope), -2, 2)
+        shifts = shifts + step
+        if np.abs(step).max() < 1e-7:
+            break
+    chance = expit(field.logits + shifts @ members)
+    curve = chance * (1 - chance)
+    info, noise, gap = after.items * curve, after.squares * curve, after.errors - after.items * chance
+    drift = _drift(field, info, noise, gap)
+    whole = np.zeros(len(chance), np.int64)
+    roots = [_root(field, whole, 1, info * member, drift)[0] for member in members]
+    return _Fit(members, shifts, chance, info, noise, gap, drift, np.array(roots))
+
+
+def _root(field: _Field, place: Codes, number: int, info: Array, drift: dict[int, float]) -> Array:
+    """Return rows whose inner products are the covariances of slices' expected errors: model and drift."""
+    pairs = zip(field.after.codes, field.sizes, strict=True)
+    tables = [cross(place, code, (number + 1, size), info)[:number] for code, size in pairs]
+    spread = field.baseline.spread(tables, np.bincount(place, info, number + 1)[:number])
+    return np.hstack([spread, *(tables[dimension] * np.sqrt(variance) for dimension, variance in drift.items())])
+
+
+def _drift(field: _Field, info: Array, noise: Array, gap: Array) -> dict[int, float]:
+    """Estimate how much the values of dimensions with many values moved at random (variance of the log odds).
+
+    Squared scores are capped, so that one rater who changed does not pass for the drift of all, and the estimate is
+    taken one standard error high: too little drift is a false alarm, too much costs little power.
+    """
+    drift = {}
+    for family in field.families:
+        number = len(family.tested)
+        if family.kind == 2 and number >= 10:
+            place = field.place(family)
+            gaps, slopes, spread = (np.bincount(place, one, number + 1)[:-1] for one in (gap, info, noise))
+            spread = spread + np.square(_root(field, place, number, info, {})).sum(1)
+            target = chi2.cdf(CAP, 3) + CAP * chi2.sf(CAP, 1) - MARGIN * np.sqrt(2 / number)
+            scatter = partial(_scatter, np.square(gaps), spread, np.square(slopes), target)
+            if scatter(0.0) > 0:
+                drift[family.dimensions[0]] = 9.0 if scatter(9.0) > 0 else brentq(scatter, 0.0, 9.0, xtol=1e-5)
+    return drift
+
+
+def _scatter(tops: Array, spread: Array, rises: Array, target: float, variance: float) -> float:
+    return float(np.minimum(tops / (spread + variance * rises), CAP).mean() - target)
+
+
+def _scores(field: _Field, fit: _Fit) -> Iterator[tuple[_Family, Array, Array, Array]]:
+    """Yield, family by family, the tested slices' signed scores, variances, and expected errors."""
+    picked = len(fit.members)
+    if picked:
+        back = np.linalg.pinv((fit.members * fit.info) @ fit.members.T)
+        among = (fit.members * fit.noise) @ fit.members.T + fit.roots @ fit.roots.T
+    for family in field.families:
+        place, number = field.place(family), len(family.tested)
+        sums = (field.after.items, fit.gap, field.after.items * fit.chance, fit.noise)
+        count, gap, expected, noise = (np.bincount(place, one, number + 1)[:-1] for one in sums)
+        root = _root(field, place, number, fit.info, fit.drift)
+        variance = whole = noise + np.square(root).sum(1)
+        if picked:
+            shared, both = (
+                np.array([np.bincount(place, one * member, number + 1)[:-1] for member in fit.members]).T
+                for one in (fit.info, fit.noise)
+            )
+            pull = shared @ back
+            variance = whole - 2 * (pull * (both + root @ fit.roots.T)).sum(1) + ((pull @ among) * pull).sum(1)
+        score = _signed_root(count, expected, gap, np.maximum(variance, 0.05 * whole))
+        yield family, np.where(variance > 0.05 * whole, score, 0.0), variance, expected
+
+
+def _signed_root(items: Array, expected: Array, gap: Array, variance: Array) -> Array:
+    errors = np.clip(expected + gap, 0, items)
+    deviance = xlogy(errors, errors / expected) + xlogy(items - errors, (items - errors) / (items - expected))
+    return np.sign(gap) * np.sqrt(np.maximum(2 * deviance, 0) * expected * (1 - expected / items) / variance)
+
+
+def _measure(field: _Field, fit: _Fit, picks: Sequence[Pick], cluster: int | None, alpha: float) -> Iterator[Pick]:
+    """Give each pick its excess: given the others, and given that the search named it."""
+    info = (fit.members * fit.info) @ fit.members.T
+    back = np.linalg.pinv(info)
+    covariance = back @ ((fit.members * fit.noise) @ fit.members.T + fit.roots @ fit.roots.T) @ back if picks else info
+    kinds = {family.dimensions: family.kind for family in field.families}
+    for place, pick in enumerate(picks):
+        others = expit(field.logits + np.delete(fit.shifts, place) @ np.delete(fit.members, place, 0))
+        naive = float((field.after.items * (fit.chance - others)).sum())
+        scale = naive / abs(pick.score)
+        width = float(info[place, place] * np.sqrt(covariance[place, place])) / abs(scale)
+        least = _threshold(field, kinds[pick.dimensions], alpha)
+        middle, low, high = (_given_named(abs(pick.score), width, least, tail) for tail in (0.5, 0.025, 0.975))
+        low, high = sorted((max(low, 0.0) * scale, high * scale))
+        gap = fit.members[place] * (field.after.errors - field.after.items * others)
+        carrier, carriers = _carrier(field, gap, fit.noise * fit.members[place], cluster)
+        yield replace(pick, naive=naive, excess=middle * scale, low=low, high=high, carrier=carrier, carriers=carriers)
+
+
+def _threshold(field: _Field, kind: int, alpha: float) -> float:
+    return float(norm.isf(alpha / 2 / np.exp(field.penalties[kind])))
+
+
+def _given_named(score: float, width: float, least: float, tail: float) -> float:
+    """Solve for the mean under which a score above `least` is at least `score` with probability `tail`.
+
+    The conditional, median-unbiased estimate of Zhong and Prentice (2008), for normal scores of sd `width`.
+    """
+    least = min(least, score - 1e-9)
+
+    def miss(mean: float) -> float:
+        return float(norm.logsf(score, mean, width) - norm.logsf(least, mean, width) - np.log(tail))
+
+    low, high = score - 20 * width, score + 5 * width
+    return low if miss(low) > 0 else brentq(miss, low, high, xtol=1e-6)
+
+
+def _carrier(field: _Field, gap: Array, noise: Array, cluster: int | None) -> tuple[int | None, int]:
+    """Return the one value of the clustering dimension without which the rest would not stand out (|z| < 2)."""
+    if cluster is None:
+        return None, 0
+    gaps, spread = (np.bincount(field.after.codes[cluster], one, field.sizes[cluster]) for one in (gap, noise))
+    first = int(np.argmax(gaps * np.sign(gaps.sum())))
+    rest = np.sign(gaps.sum()) * (gaps.sum() - gaps[first]) / np.sqrt(max(spread.sum() - spread[first], 1e-9))
+    return (first if rest < 2 else None), int((spread > 0).sum())
+
+
+def _detectable(field: _Field, alpha: float) -> Iterator[Detectable]:
+    for family, _, variance, expected in _scores(field, _fit(field, ())):
+        if len(family.dimensions) == 1 and len(family.tested):
+            items = np.bincount(field.place(family), field.after.items, len(family.tested) + 1)[:-1]
+            row = int(np.argmax(items))
+            excess = (_threshold(field, family.kind, alpha) + norm.isf(0.2)) * np.sqrt(variance[row])
+            value = int(family.tested[row])
+            yield Detectable(family.dimensions[0], value, float(items[row]), float(expected[row]), float(excess))

@@ -1,0 +1,262 @@
+"""How well `rank_drivers` names planted causes: python tests/benchmarks/bench_drivers.py [--cases N] [--seed S].
+
+Each case is one site's audits in a baseline and a current period: seven correlated properties of the work and 150
+raters who differ and drift, 20 to 60 thousand audits. A cause is raised until its expected z is 5 (its odds ratio 12 at
+most). A slice counts as found when it holds exactly the audits of a planted one, in the right direction; of a cause in
+three dimensions, when it is one of its faces. Prints one table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit, logit
+
+from rca_lib.questions.drivers import Slice, rank_drivers
+
+VALUES = {"policy": 10, "language": 5, "queue": 7, "tenure": 4, "shift": 3, "content": 5, "team": 8}
+RATERS = 150
+# What is planted, by kind: over how many dimensions (or in which), direction, lowest and highest odds ratio.
+PLANS = {
+    "null": (),
+    "null, drift .3": (),
+    "mix": (),
+    "sampling": (),
+    "single": (((1,), 1, 1.5, 2.4),),
+    "pair": (((2,), 1, 1.9, 3.5),),
+    "two": (((1,), 1, 1.5, 2.2), ((1, 2), 1, 1.7, 3.0)),
+    "one rater": ((("rater",), 1, 3.5, 7.0),),
+    "masked": (((1,), -1, 1.7, 2.4), ((1, 2), 1, 1.6, 2.6)),
+    "everywhere": (((0,), 1, 1.2, 1.5),),
+    "weighted, single": (((1,), 1, 1.5, 2.4),),
+    "300 values": ((("market",), 1, 3.0, 6.0),),
+    "three dimensions": (((3,), 1, 2.5, 5.0),),
+}
+KINDS = tuple(PLANS)
+WEIGHTED = ("sampling", "weighted, single")
+
+
+@dataclass
+class Cause:
+    """What was planted: `excess` in errors of the current audits, `contribution` at the average mix, expected z."""
+
+    where: dict[str, int]
+    sign: int
+    excess: float
+    contribution: float
+    z: float
+
+
+@dataclass
+class Case:
+    """Two tables, the dimensions to search, and the causes in them."""
+
+    tables: list[pd.DataFrame]
+    dimensions: list[str]
+    causes: list[Cause] = field(default_factory=list)
+
+
+def draw_case(kind: str, seed: int) -> Case:
+    """Draw a case of a kind; the same seed gives the same case."""
+    draw = np.random.default_rng([KINDS.index(kind), seed, 77])
+    site = _draw_site(draw, markets=300 if kind == "300 values" else 1)
+    number, share = int(draw.integers(20000, 60001)), draw.uniform(0.5, 0.75)
+    even = {"rater": np.ones(RATERS), "queue": np.ones(7), "policy": np.ones(10)}
+    tilt = {name: np.exp(draw.normal(0, 0.1, len(one))) for name, one in even.items()}
+    if kind == "mix":
+        name = draw.choice(["queue", "policy", "rater"])
+        tilt[name] = tilt[name] * np.exp(draw.uniform(2, 4) * site[name])
+    sizes = int(number * share), number - int(number * share)
+    tables = [_draw_work(draw, site, size, one) for size, one in zip(sizes, (even, tilt), strict=True)]
+    if kind in WEIGHTED:  # in the current period hard items are kept three times as often as the others
+        keep = tables[1]["hard"] | (draw.random(len(tables[1])) < 1 / 3)
+        tables[1] = tables[1][keep].reset_index(drop=True)
+        tables[1]["weight"] = np.where(tables[1]["hard"], 1.0, 3.0)
+    raw = [_log_odds(site, table) + table["hard"] * (kind in WEIGHTED) for table in tables]
+    level = logit(draw.uniform(0.05, 0.09)) - np.log(np.exp(raw[0]).mean())
+    drift = draw.normal(0, 0.3 if kind.endswith(".3") else 0.1, RATERS)
+    before, after = expit(raw[0] + level), expit(raw[1] + level + drift[tables[1]["rater"]])
+    case = Case(tables, [*VALUES, "rater"] + (["market"] if kind == "300 values" else []))
+    changed = [before, after]
+    for parts, sign, low, high in PLANS[kind]:
+        changed = _plant(case, draw, parts, sign, (low, high), changed)
+    for table, chance in zip(tables, (before, changed[1]), strict=True):
+        table["error"] = (draw.random(len(table)) < chance).astype(int)
+        table[case.dimensions] = table[case.dimensions].astype(str)
+        if kind not in WEIGHTED:
+            table.drop(columns="weight", inplace=True)
+    return case
+
+
+def _draw_site(draw: np.random.Generator, markets: int) -> dict[str, np.ndarray]:
+    """Draw raters with a team, a tenure, a shift and a language; queues by team, policies by queue; the log odds."""
+    spreads = {"policy": 0.45, "language": 0.25, "queue": 0.2, "shift": 0.1, "content": 0.2, "team": 0.1}
+    site = {name: draw.normal(0, spread, VALUES[name]) for name, spread in spreads.items()}
+    site |= {"tenure": np.array([0.6, 0.3, 0.0, -0.1]), "rater": draw.normal(0, 0.35, RATERS)}
+    site |= {"market": draw.normal(0, 0.2, markets), "policy by language": draw.normal(0, 0.15, (10, 5))}
+    team = draw.integers(0, 8, RATERS)
+    site |= {"team of": team, "language of": (team + (draw.random(RATERS) < 0.3)) % 5}
+    site |= {"tenure of": draw.choice(4, RATERS, p=[0.15, 0.2, 0.35, 0.3])}
+    site |= {"shift of": draw.choice(3, RATERS, p=[0.5, 0.3, 0.2]), "volume": draw.gamma(5, 0.2, RATERS)}
+    site |= {
+        "queues": draw.dirichlet(np.full(7, 0.7), 8) + 0.02,
+        "policies": draw.dirichlet(np.full(10, 0.8), 7) + 0.01,
+    }
+    return site | {"contents": draw.dirichlet(np.full(5, 1.5), 10)}
+
+
+def _draw_work(draw: np.random.Generator, site: dict, number: int, tilt: dict) -> pd.DataFrame:
+    volume = site["volume"] * tilt["rater"]
+    rater = draw.choice(RATERS, number, p=volume / volume.sum())
+    table = {name: site[f"{name} of"][rater] for name in ("team", "tenure", "shift", "language")}
+    for name, share in (("shift", 0.08), ("language", 0.06)):
+        table[name] = np.where(draw.random(number) < share, draw.integers(0, VALUES[name], number), table[name])
+    table["queue"] = _choose(draw, site["queues"] * tilt["queue"], table["team"])
+    table["policy"] = _choose(draw, site["policies"] * tilt["policy"], table["queue"])
+    table["content"] = _choose(draw, site["contents"], table["policy"])
+    table |= {"rater": rater, "market": draw.integers(0, len(site["market"]), number)}
+    return pd.DataFrame(table).assign(hard=draw.random(number) < 0.25, weight=1.0)
+
+
+def _choose(draw: np.random.Generator, weights: np.ndarray, given: np.ndarray) -> np.ndarray:
+    ladder = np.cumsum(weights / weights.sum(1, keepdims=True), axis=1)
+    return np.minimum((draw.random(len(given))[:, None] > ladder[given]).sum(1), weights.shape[1] - 1)
+
+
+def _log_odds(site: dict, table: pd.DataFrame) -> np.ndarray:
+    total = sum(site[name][table[name]] for name in (*VALUES, "rater", "market"))
+    return total + site["policy by language"][table["policy"], table["language"]]
+
+
+def _plant(case: Case, draw: np.random.Generator, parts: tuple, sign: int, odds: tuple, chances: list) -> list:
+    where = _choose_place(case, draw, parts)
+    inside = [_members(table, where) for table in case.tables]
+    weights = [table["weight"].to_numpy() for table in case.tables]
+    ratio = draw.uniform(*odds)
+    while True:
+        new = [np.where(one, expit(logit(p) + sign * np.log(ratio)), p) for one, p in zip(inside, chances, strict=True)]
+        gained = [new[one] - chances[one] for one in (0, 1)]
+        old, weight = chances[1][inside[1]], weights[1][inside[1]]
+        sampling = (weight**2 * old * (1 - old)).sum() * (1 + inside[1].sum() / max(inside[0].sum(), 1))
+        z = abs((gained[1] * weights[1]).sum()) / np.sqrt(sampling)
+        if z >= 5 or ratio > 12:
+            break
+        ratio *= 1.1
+    means = [(gained[one] * weights[one]).sum() / weights[one].sum() for one in (0, 1)]
+    excess = means[1] * len(case.tables[1])
+    case.causes.append(Cause(where, sign, float(excess), float(sum(means) / 2), float(z)))
+    return new
+
+
+def _choose_place(case: Case, draw: np.random.Generator, parts: tuple) -> dict[str, int]:
+    """Draw a place of a size that matters and that is not nearly one of its parents."""
+    part = parts[draw.integers(len(parts))]
+    taken = {name for cause in case.causes for name in cause.where}
+    names = [part] if isinstance(part, str) else sorted(set(VALUES) - taken)
+    bounds = {0: (0, 1), 1: (0.05, 0.35), 2: (0.012, 0.09), 3: (0.008, 0.05)}
+    low, high = bounds[part] if not isinstance(part, str) else (0.5 / case.tables[1][part].nunique(), 1)
+    while True:
+        chosen = names if isinstance(part, str) else list(draw.choice(names, part, replace=False))
+        where = {name: int(draw.integers(case.tables[1][name].max() + 1)) for name in chosen}
+        share, before = (_members(table, where).mean() for table in case.tables[::-1])
+        parents = [_members(case.tables[1], {name: value}).mean() for name, value in where.items()]
+        if low <= share <= high and before >= 0.7 * low and (len(where) < 2 or share <= 0.7 * min(parents)):
+            return where
+
+
+def _members(table: pd.DataFrame, where: dict) -> np.ndarray:
+    return (
+        np.logical_and.reduce([table[name].astype(str) == str(value) for name, value in where.items()] or [True])
+        if where
+        else np.ones(len(table), bool)
+    )
+
+
+def score_case(kind: str, seed: int) -> dict[str, float]:
+    """Run one case and count what was found."""
+    case = draw_case(kind, seed)
+    begin = time.perf_counter()
+    drivers = rank_drivers(*case.tables, case.dimensions)
+    seconds = time.perf_counter() - begin
+    named = [*([drivers.overall] if drivers.overall else []), *drivers.slices]
+    pairs = [(cause, _match(case, cause, named)) for cause in case.causes]
+    hits = [(cause, one) for cause, one in pairs if one is not None]
+    worse, better = ([cause for cause in case.causes if cause.sign == sign] for sign in (1, -1))
+    exact = [pair for pair in hits if len(pair[0].where) < 3]
+    return {
+        "kind": kind,
+        "seconds": seconds,
+        "planted": len(worse),
+        "named": sum(one.direction > 0 for one in named),
+        "found": sum(cause.sign > 0 for cause, _ in hits),
+        "strong": all(cause.z >= 6.5 for cause in case.causes) and bool(case.causes),
+        "better": len(better),
+        "better found": sum(cause.sign < 0 for cause, _ in hits),
+        "alarm": bool(named) if not case.causes else len(named) > len(hits),
+        "excess": sum(abs(one.excess.value) for _, one in exact),
+        "naive": sum(abs(one.naive_excess) for _, one in exact),
+        "true": sum(abs(cause.excess) for cause, _ in exact),
+        "intervals": len(exact),
+        "covered": sum(one.excess.low <= cause.excess <= one.excess.high for cause, one in exact),
+        "share covered": sum(
+            one.contribution.low <= cause.contribution <= one.contribution.high for cause, one in exact
+        ),
+    }
+
+
+def _match(case: Case, cause: Cause, named: list[Slice]) -> Slice | None:
+    wanted = {name: str(value) for name, value in cause.where.items()}
+    members = _members(case.tables[1], wanted)
+    for one in named:
+        face = len(wanted) == 3 and len(one.where) == 2 and set(one.where.items()) <= set(wanted.items())
+        if one.direction == cause.sign and (face or (_members(case.tables[1], one.where) == members).all()):
+            return one
+    return None
+
+
+def _line(name: str, rows: pd.DataFrame) -> str:
+    def f1(part: pd.DataFrame) -> str:
+        total = part["named"].sum() + part["planted"].sum()
+        return f"{2 * part['found'].sum() / total:.2f}" if part["planted"].sum() else "–"
+
+    def ratio(top: str, bottom: str, less: float = 0.0) -> str:
+        return f"{rows[top].sum() / rows[bottom].sum() - less:+.2f}".removeprefix("+") if rows[bottom].sum() else "–"
+
+    cells = [name, str(len(rows)), f1(rows), f1(rows[rows["strong"]]), ratio("better found", "better")]
+    cells += [f"{rows['alarm'].mean():.3f}", ratio("covered", "intervals"), ratio("share covered", "intervals")]
+    cells += [ratio("excess", "true", 1.0), ratio("naive", "true", 1.0), f"{rows['seconds'].median():.2f}"]
+    return f"| {' | '.join(cells)} |"
+
+
+def main() -> None:
+    """Run the cases and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cases", type=int, default=30, help="cases per kind")
+    parser.add_argument("--seed", type=int, default=0, help="first seed")
+    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=KINDS)
+    options = parser.parse_args()
+    seeds = range(options.seed, options.seed + options.cases)
+    rows = pd.DataFrame([score_case(kind, seed) for kind in options.kinds for seed in seeds])
+    heads = [
+        "kind",
+        "cases",
+        "F1",
+        "F1 where z ≥ 6.5",
+        "improvements",
+        "false alarm",
+        "excess covered",
+        "share covered",
+    ]
+    heads += ["bias of excess", "naive bias", "s"]
+    print(f"| {' | '.join(heads)} |\n|{'---|' * len(heads)}")  # noqa: T201
+    for kind in options.kinds:
+        print(_line(kind, rows[rows["kind"] == kind]))  # noqa: T201
+    print(_line("all with causes", rows[rows["planted"] > 0]))  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

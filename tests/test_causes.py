@@ -1,0 +1,133 @@
+import pandas as pd
+import pytest
+
+from rca_lib.audits.periods import parse_period
+from rca_lib.audits.taxonomy_file import read_taxonomy
+from rca_lib.findings import Estimate, Finding
+from rca_lib.questions.actions import ACTIONS, propose_actions
+from rca_lib.questions.causes import EVENT_CAUSES, RIVAL_CAUSES, rank_causes
+
+MARCH = parse_period("2026-03")
+TAXONOMY = read_taxonomy()
+EXCESS = Estimate(60.0, 35.0, 85.0, "errors")
+
+
+class Said:
+    """An answer that hands on what it is told to."""
+
+    def __init__(self, *findings):
+        self.found = findings
+
+    def findings(self):
+        return self.found
+
+
+def events(*rows):
+    table = pd.DataFrame(rows, columns=["type", "start", "title", "scope"])
+    return table.assign(start=pd.to_datetime(table["start"]))
+
+
+def change(grade="shown", value=0.02):
+    return Finding("drivers", "change", "…", grade, Estimate(value, value - 0.01, value + 0.01, "pp"))
+
+
+def part(where, sign=1, share=0.8):
+    estimate = Estimate(sign * 60.0, sign * 60.0 - 25, sign * 60.0 + 25, "errors")
+    return Finding("drivers", "slice", "…", "shown", estimate, "slices[0].excess", where, share=share, p_value=0.001)
+
+
+def dated(kind="step", since=("2026-03-09", "2026-03-07", "2026-03-12")):
+    return Finding("trend", kind, "…", "shown", Estimate(0.02, 0.01, 0.03, "pp"), since=since, p_value=0.01)
+
+
+def rank(*answers, calendar=None, dates=()):
+    calendar = events() if calendar is None else calendar
+    return rank_causes(answers, calendar, period=MARCH, taxonomy=TAXONOMY, dates=dates).causes
+
+
+def test_an_event_that_fits_place_and_date_is_a_likely_cause_and_never_more():
+    calendar = events(("policy_update", "2026-03-09", "New version of hate", "site=lisbon;policy=hate"))
+    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=[Said(dated())])
+    assert (cause.code, cause.grade, cause.share) == ("TRN.UPD", "likely", 0.8)
+    assert "New version of hate (9 Mar 2026)" in cause.event
+
+
+def test_an_event_of_the_place_but_another_date_is_only_possible():
+    calendar = events(("policy_update", "2026-03-25", "New version of hate", "policy=hate"))
+    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=[Said(dated())])
+    assert cause.grade == "possible"
+
+
+def test_an_event_of_another_place_is_no_cause():
+    calendar = events(("policy_update", "2026-03-09", "New version of spam", "policy=spam"))
+    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=[Said(dated())])
+    assert (cause.code, cause.grade, cause.event) == ("UNK.UNK", "not proven", "")
+
+
+def test_an_event_that_began_long_before_the_period_is_no_cause():
+    calendar = events(("policy_update", "2026-01-09", "New version of hate", "policy=hate"))
+    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=[Said(dated())])
+    assert cause.event == ""
+
+
+def test_one_rater_is_named_as_one_person_not_as_the_site():
+    (cause,) = rank(Said(change(), part({"rater": "r-0007"})))
+    assert cause.code.startswith("PPL.") and "One person" in cause.sentence
+
+
+def test_an_improvement_needs_no_cause():
+    assert rank(Said(change("not proven"), part({"policy": "hate"}, sign=-1))) == ()
+
+
+def test_a_stale_truth_takes_the_blame_from_the_slices():
+    stale = Finding("rivals", "stale truth", "…", "shown", Estimate(0.018, 0.012, 0.024, "pp"))
+    causes = rank(Said(change(), part({"policy": "hate"})), Said(stale))
+    assert [cause.code for cause in causes] == ["MEA.GT_STALE"]
+    assert causes[0].measurement and causes[0].share == pytest.approx(0.9)
+
+
+def test_sampling_is_a_cause_only_where_the_weighted_rate_stands_still():
+    sampling = Finding("rivals", "sampling", "…", "shown", Estimate(0.03, 0.02, 0.04, "pp"))
+    assert [cause.code for cause in rank(Said(change("not proven", 0.001)), Said(sampling))] == ["MEA.SAMPLE"]
+    assert "MEA.SAMPLE" not in [cause.code for cause in rank(Said(change(), part({"policy": "a"})), Said(sampling))]
+
+
+def test_mix_counts_from_half_of_the_change_on():
+    def mix(value):
+        return Finding("drivers", "mix", "…", "shown", Estimate(value, value - 0.003, value + 0.003, "pp"))
+
+    assert [cause.code for cause in rank(Said(change(), mix(0.015)))] == ["ENV.MIX"]
+    assert rank(Said(change(), mix(0.005))) == ()
+
+
+def test_a_drift_without_a_slice_is_everybody_and_its_cause_is_not_proven():
+    (cause,) = rank(Said(change("not proven")), Said(dated("drift")))
+    assert (cause.code, cause.grade) == ("UNK.UNK", "not proven") and "slowly" in cause.sentence
+
+
+def test_a_change_before_the_period_is_not_this_periods():
+    assert rank(Said(dated(since=("2026-01-10", "2026-01-05", "2026-01-15")))) == ()
+
+
+def test_nothing_found_is_said():
+    assert rank_causes((), events(), period=MARCH, taxonomy=TAXONOMY).summary().startswith("Nothing was shown")
+
+
+def test_every_cause_that_can_be_ranked_is_in_the_taxonomy_and_has_an_action():
+    codes = {*EVENT_CAUSES.values(), *RIVAL_CAUSES.values(), "PPL.KNOW", "ENV.MIX", "UNK.UNK"}
+    assert codes <= set(ACTIONS)
+    for code in codes:
+        assert TAXONOMY.name(code) and TAXONOMY.owner(code)
+
+
+def test_an_action_says_who_until_when_and_promises_no_more_than_the_excess():
+    causes = [Finding("causes", "TRN.UPD", "…", "likely", EXCESS, where={"policy": "hate"})]
+    (action,) = propose_actions(causes, period=MARCH, taxonomy=TAXONOMY).actions
+    # Due two weeks after March ends; May is the first whole period after that, and it is checked when May has ended.
+    assert (action.due.value, action.check.value, action.expected) == ("2026-04-14", "2026-05-31", EXCESS)
+    assert action.owner == TAXONOMY.owner("TRN.UPD") and "policy = hate" in action.sentence
+
+
+def test_a_measurement_cause_promises_nothing():
+    causes = [Finding("causes", "MEA.GT_STALE", "…", "shown", EXCESS)]
+    assert propose_actions(causes, period=MARCH, taxonomy=TAXONOMY).actions[0].expected is None

@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from rca_lib.stats.clusters import clip_text, split_texts
+
+TOPICS = (
+    "screen stayed black and the video never loaded",
+    "slur written in the local dialect that raters could not read",
+    "satire quoted by a newspaper without any intent",
+)
+FILLER = ("item", "case", "seen", "again", "today", "queue", "clear", "look", "note", "check", "report", "user")
+
+
+def _planted(seed, sizes, *, noise=4):
+    """Texts of five words of their topic and some of no topic, shuffled, with the topic of each."""
+    random = np.random.default_rng(seed)
+    topics = random.permutation(np.repeat(np.arange(len(sizes)), sizes))
+    texts = [
+        " ".join([*random.choice(TOPICS[topic].split(), 5, replace=False), *random.choice(FILLER, noise)])
+        for topic in topics
+    ]
+    return texts, topics
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_planted_topics_are_found_whole_and_named_by_their_words(seed):
+    texts, topics = _planted(seed, (90, 60, 50))
+    split = split_texts(texts, seed=seed)
+    assert len(split.terms) == 3
+    parts = np.array(split.parts)
+    assert np.bincount(parts).tolist() == sorted(np.bincount(parts), reverse=True)
+    # Each topic has eight to ten words of its own: 99 of 100 texts can be told.
+    right = sum(np.bincount(topics[parts == part]).max() for part in range(3))
+    assert right >= 0.99 * len(texts)
+    for part, terms in enumerate(split.terms):
+        assert set(terms) <= set(TOPICS[np.bincount(topics[parts == part]).argmax()].split())
+    assert split.stability >= 0.9
+
+
+def test_texts_without_a_topic_are_hardly_ever_split():
+    # Words drawn at random: the split of one resample says nothing of the next one's.
+    random, vocabulary, split = (
+        np.random.default_rng(0),
+        [f"w{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(200)],
+        0,
+    )
+    for seed in range(6):
+        found = split_texts([" ".join(random.choice(vocabulary, 9)) for _ in range(200)], seed=seed)
+        split += len(found.terms) > 1
+        assert found.stability < 0.6
+        assert set(found.parts) == {0} and found.terms == ((),)
+    assert split == 0
+
+
+def test_one_text_many_times_or_no_words_are_not_split():
+    for texts in (
+        ["the same comment"] * 200,
+        [""] * 200,
+        [f"word{'x' * i}" for i in range(200)],
+        ["one"],
+        ["1 2"] * 200,
+    ):
+        split = split_texts(texts)
+        assert (len(split.parts), split.terms) == (len(texts), ((),))
+
+
+def test_a_handful_of_odd_texts_makes_no_part():
+    split = split_texts([TOPICS[0]] * 190 + [TOPICS[1]] * 10)
+    assert split.terms == ((),)
+    assert split.stability > 0.9  # stable, but too small: `smallest` is 15
+    assert len(split_texts([TOPICS[0]] * 190 + [TOPICS[1]] * 10, smallest=10).terms) == 2
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("видео не загрузилось", "оскорбление на диалекте"),
+        ("视频无法播放", "当地方言的侮辱"),
+        ("ภาพไม่โหลด", "คำด่าท้องถิ่น"),
+        ("الفيديو لم يعمل", "إهانة باللهجة المحلية"),
+    ],
+)
+def test_any_script_has_words(pair):
+    split = split_texts([pair[0]] * 80 + [pair[1]] * 80)
+    assert len(split.terms) == 2 and split.parts[0] != split.parts[-1]
+
+
+def test_the_words_of_a_part_weigh_as_computed_by_hand():
+    # black stands in 40 of 40 texts of its part, screen in 20; pixels in 20. By c-TF-IDF with 80 counts over 2 parts the
+    # weights are 1·ln(1+40·2/80·…): black first, then the two of equal weight by the alphabet.
+    texts = ["black pixels"] * 20 + ["black screen"] * 20 + ["slur dialect"] * 20
+    split = split_texts(texts)
+    assert split.terms[0][0] == "black" or len(split.terms) == 3
+
+
+def test_the_same_seed_gives_the_same_split_and_the_names_hold_from_sample_to_sample():
+    texts, _ = _planted(1, (90, 70))
+    assert split_texts(texts, seed=5) == split_texts(texts, seed=5)
+    names = {split_texts(_planted(seed, (90, 70))[0], seed=seed).terms for seed in range(4)}
+    assert {len(terms) for terms in names} == {2}
+
+
+def test_long_and_hostile_texts_are_clipped_and_kept():
+    assert clip_text("\ud800x") == "?x"
+    texts = ["a " * 500_000, "\x00\x00", "<script>alert(1)</script>", "\ud800", *[TOPICS[0]] * 50, *[TOPICS[1]] * 50]
+    split = split_texts(texts)
+    assert len(split.parts) == len(texts)
+    assert len(split.terms) == 2

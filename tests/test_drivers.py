@@ -1,0 +1,204 @@
+"""Where? The question, from tables to sentences."""
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from rca_lib.findings import DataError
+from rca_lib.questions.drivers import rank_drivers
+from rca_lib.reporting.plots.drivers import plot_drivers
+
+QUEUES, LANGUAGES = ["ads", "chat", "feed", "live"], ["de", "en", "fr"]
+
+
+def _audits(seed, *, number=6000, shift=None, mix=None, raters=40):
+    draw = np.random.default_rng(seed)
+    table = pd.DataFrame(
+        {
+            "queue": draw.choice(QUEUES, number, p=mix),
+            "language": draw.choice(LANGUAGES, number),
+            "rater": [f"r{one:02d}" for one in draw.integers(0, raters, number)],
+        }
+    )
+    base = table["queue"].map({"ads": 0.05, "chat": 0.06, "feed": 0.08, "live": 0.14}).to_numpy()
+    table["error"] = (draw.random(number) < base + (shift(table) if shift else 0)).astype(int)
+    return table
+
+
+def _pair(shift, seed=1, **options):
+    return _audits(seed), _audits(seed + 1000, shift=shift, **options)
+
+
+def test_a_planted_queue_is_named_with_its_excess():
+    drivers = rank_drivers(*_pair(lambda t: 0.12 * (t["queue"] == "feed")), ["queue", "language"])
+    (found,) = drivers.slices
+    assert found.where == {"queue": "feed"} and found.direction == 1 and not found.new and drivers.overall is None
+    assert found.excess.low < 0.12 * found.items < found.excess.high
+    assert found.raters == 40 and not found.single_rater
+    assert drivers.summary().startswith("The error rate rose by")
+
+
+def test_parts_add_up_to_the_change_exactly():
+    drivers = rank_drivers(
+        *_pair(lambda t: 0.1 * (t["queue"] == "ads"), mix=[0.1, 0.2, 0.2, 0.5]), ["queue", "language"]
+    )
+    assert drivers.mix.value + drivers.rate.value == pytest.approx(drivers.change.value, abs=1e-15)
+    parts = sum(one.contribution.value for one in drivers.slices) + drivers.unexplained.value
+    assert parts == pytest.approx(drivers.rate.value, abs=1e-15)
+    assert drivers.change.value == pytest.approx(drivers.after.value - drivers.before.value, abs=1e-15)
+
+
+def test_a_change_of_mix_is_named_mix_and_no_slice():
+    drivers = rank_drivers(*_pair(None, mix=[0.1, 0.1, 0.2, 0.6]), ["queue", "language"])
+    # Shares of the queues move from a quarter each: .05, .06, .08, .14 give 0.0825 before and 0.111 after.
+    assert drivers.mix.low < 0.0285 < drivers.mix.high
+    assert not drivers.slices and drivers.overall is None
+    assert {finding.kind: finding.grade for finding in drivers.findings()}["mix"] == "shown"
+
+
+def test_a_rise_everywhere_is_one_finding():
+    drivers = rank_drivers(*_pair(lambda t: 0.05), ["queue", "language"])
+    assert not drivers.slices and drivers.overall.where == {}
+    assert [finding.kind for finding in drivers.findings()] == ["change", "mix", "rate", "everywhere"]
+
+
+def test_one_rater_is_searched_although_not_named():
+    drivers = rank_drivers(*_pair(lambda t: 0.4 * (t["rater"] == "r07")), ["queue", "language"])
+    assert [one.where for one in drivers.slices] == [{"rater": "r07"}] and drivers.slices[0].single_rater
+
+
+def test_a_slice_that_one_rater_carries_is_said_to_be_so():
+    shift = lambda t: 0.5 * ((t["rater"] == "r07") & (t["queue"] == "chat"))  # noqa: E731
+    baseline, current = _pair(shift)
+    assert all("rater" in one.where or one.single_rater for one in rank_drivers(baseline, current, ["queue"]).slices)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_cause_in_a_dimension_with_300_values_is_found(seed):
+    def draw(salt, rise):
+        generator = np.random.default_rng([seed, salt])
+        market = generator.integers(0, 300, 30000)
+        odds = 0.06 + rise * (market == 17)
+        names = [f"m{one}" for one in market]
+        return pd.DataFrame(
+            {"market": names, "half": market % 2, "error": (generator.random(30000) < odds).astype(int)}
+        )
+
+    drivers = rank_drivers(draw(0, 0.0), draw(1, 0.3), ["market", "half"])
+    assert [one.where for one in drivers.slices] == [{"market": "m17"}]
+
+
+def test_alarms_stay_at_alpha_when_nothing_changed():
+    alarms = 0
+    for seed in range(60):
+        drivers = rank_drivers(_audits(seed, number=2500), _audits(seed + 500, number=2000), ["queue", "language"])
+        alarms += bool(drivers.slices) or drivers.overall is not None
+    assert alarms <= 9  # .05 of 60; more than 9 has a probability below .1 %
+
+
+def test_paths_lead_to_the_estimates():
+    shift = lambda t: 0.12 * (t["queue"] == "feed") - 0.05 * (t["queue"] == "chat")  # noqa: E731
+    for drivers in (rank_drivers(*_pair(shift), ["queue"]), rank_drivers(*_pair(None), ["queue"])):
+        for finding in drivers.findings():
+            value = eval(f"drivers.{finding.path}", {"drivers": drivers})
+            assert value == finding.estimate and finding.question == "drivers" and finding.sentence.endswith(".")
+
+
+def test_row_order_and_engine_do_not_matter():
+    baseline, current = _pair(lambda t: 0.08 * (t["queue"] == "feed"))
+    with duckdb.connect() as connection:
+        shuffled = connection.from_df(baseline.sample(frac=1, random_state=3))
+        relation = connection.from_df(current.sample(frac=1, random_state=4))
+        assert rank_drivers(shuffled, relation, ["queue", "language"]) == rank_drivers(
+            baseline, current, ["queue", "language"]
+        )
+
+
+def test_equal_weights_change_nothing_and_label_and_truth_will_do():
+    baseline, current = _pair(lambda t: 0.08 * (t["queue"] == "feed"))
+    plain = rank_drivers(baseline, current, ["queue"])
+    weighted = rank_drivers(baseline.assign(weight=7.0), current.assign(weight=3.0), ["queue"])
+    assert weighted.slices[0].excess.value == pytest.approx(plain.slices[0].excess.value)
+    labelled = [
+        table.drop(columns="error").assign(label=table["error"].map({0: "x", 1: "y"}), truth="x")
+        for table in (baseline, current)
+    ]
+    assert rank_drivers(*labelled, ["queue"]) == plain
+
+
+def test_oversampling_of_a_hard_stratum_is_no_change_when_weights_undo_it():
+    draw, alarms, inside = np.random.default_rng(8), 0, 0
+    for _ in range(25):
+        tables = []
+        for odds in (1.0, 3.0):  # hard items are drawn three times as often in the second period
+            hard = draw.random(9000) < 0.2
+            keep = draw.random(9000) < np.where(hard, odds, 1.0) / 3
+            error = draw.random(9000) < np.where(hard, 0.2, 0.04)
+            table = pd.DataFrame({"queue": draw.choice(QUEUES, 9000), "error": error.astype(int)})
+            tables.append(table.assign(weight=np.where(hard, 3 / odds, 3.0))[keep])
+        drivers = rank_drivers(*tables, ["queue"])
+        alarms += bool(drivers.slices) or drivers.overall is not None
+        inside += drivers.change.low <= 0 <= drivers.change.high
+    assert alarms <= 5 and inside >= 20
+
+
+def test_missing_values_are_a_value_of_their_own():
+    baseline, current = _pair(lambda t: 0.1 * (t["queue"] == "feed"))
+    for table in (baseline, current):
+        table.loc[table["queue"] == "feed", "queue"] = None
+    assert [one.where for one in rank_drivers(baseline, current, ["queue"]).slices] == [{"queue": "(missing)"}]
+    empty = [table.assign(queue=None) for table in (baseline, current)]
+    assert rank_drivers(*empty, ["queue"]).slices == ()
+
+
+def test_a_slice_in_one_period_only_is_judged_with_doubt_and_marked_new():
+    baseline, current = _pair(lambda t: 0.4 * (t["queue"] == "live"))
+    baseline = baseline[baseline["queue"] != "live"]
+    found = rank_drivers(baseline, current, ["queue"]).slices
+    assert [(one.where, one.new, one.before) for one in found] == [({"queue": "live"}, True, None)]
+    assert rank_drivers(current, baseline, ["queue"]).change.value < 0
+
+
+def test_extreme_tables_are_answered():
+    baseline, current = _pair(None)
+    silent = [table.assign(error=0) for table in (baseline, current)]
+    for before, after in ((baseline.head(1), current), (baseline, current.head(1)), silent):
+        drivers = rank_drivers(before, after, ["queue", "language"])
+        assert drivers.change.low <= drivers.change.value <= drivers.change.high and drivers.summary()
+        assert drivers.change.high > drivers.change.low
+    constant = [table.assign(site="only one").drop(columns="rater") for table in (baseline, current)]
+    assert rank_drivers(*constant, ["site"]).slices == ()
+
+
+def test_a_dimension_with_5000_values_is_answered():
+    draw = np.random.default_rng(4)
+    tables = [
+        pd.DataFrame({"item": draw.integers(0, 5000, 20000), "error": draw.integers(0, 20, 20000) == 0}).astype(int)
+        for _ in range(2)
+    ]
+    assert rank_drivers(*tables, ["item"]).slices == ()
+
+
+def test_bad_input_is_named():
+    baseline, current = _pair(None)
+    with pytest.raises(DataError, match="baseline has no audits"):
+        rank_drivers(baseline.head(0), current, ["queue"])
+    with pytest.raises(DataError, match="no column 'market'"):
+        rank_drivers(baseline, current, ["market"])
+    with pytest.raises(DataError, match=r"bad weight in the current period .*column weight"):
+        rank_drivers(baseline, current.assign(weight=-1.0), ["queue"])
+    with pytest.raises(DataError, match="column error"):
+        rank_drivers(baseline, current.assign(error=2), ["queue"])
+    with pytest.raises(ValueError, match="at least one dimension"):
+        rank_drivers(baseline.drop(columns="rater"), current, [])
+
+
+def test_the_waterfall_has_a_bar_per_part_and_the_answer_as_title():
+    drivers = rank_drivers(*_pair(lambda t: 0.08 * (t["queue"] == "feed")), ["queue", "language"])
+    ax = plot_drivers(drivers)
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == ["baseline", "mix of the work", "queue = feed", "unexplained", "current"]
+    ends = [bar.get_x() + bar.get_width() for bar in ax.patches]
+    assert ends[-1] == pytest.approx(drivers.after.value)
+    assert " ".join(ax.get_title(loc="left").split()) == drivers.summary()

@@ -1,0 +1,205 @@
+"""Reports as HTML: self-contained, script-free, readable; whatever the data holds."""
+
+import base64
+import re
+from html.parser import HTMLParser
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from rca_lib.reporting.html import TEMPLATE, clean_html, export_html, write_page
+
+HOSTILE = (
+    '<script>alert(1)</script><img src=x onerror=alert(2)><a href="javascript:alert(3)">a</a><iframe src="//evil">'
+    '</iframe><svg onload=alert(4)><a href="https://evil.example/x">b</a><form action="//evil"><input></form>'
+    '<style>body{display:none}</style><b style="background:url(//evil)" onclick=alert(5)>c</b><meta http-equiv=refresh>'
+    '<math><mi xlink:href="data:x,<script>alert(6)</script>"></math><base href="//evil"></main></div>"\'><x onfocus=x>'
+)
+SVG = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+PNG = base64.b64encode(b"\x89PNG").decode()
+
+
+class Reader(HTMLParser):
+    """Every element of a page as a browser would see it: tag and attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.elements, self.text = [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def display(data, **metadata):
+    return new_output("display_data", data=data, metadata=metadata)
+
+
+def report(*cells, title="Lisbon", **options):
+    return export_html(new_notebook(cells=list(cells)), title=title, **options)
+
+
+def outputs(*made):
+    return new_code_cell("pass", outputs=list(made))
+
+
+def assert_harmless(page):
+    elements = Reader(page).elements
+    active = {"script", "iframe", "object", "embed", "form", "input", "svg", "math", "base", "link", "x"}
+    assert not active & {tag for tag, _ in elements}
+    for tag, attributes in elements:
+        assert not [name for name in attributes if name.startswith("on")], (tag, attributes)
+        assert "style" not in attributes or "url" not in attributes["style"]
+        for name in ("src", "href", "action"):
+            link = attributes.get(name)
+            assert link is None or re.match(r"#|data:image/|\.\.?/|[\w%]+/", link), (tag, link)
+    assert sum(tag == "style" for tag, _ in elements) == 1
+    assert sum(tag == "main" for tag, _ in elements) == 1
+    policies = [about["content"] for tag, about in elements if about.get("http-equiv") == "Content-Security-Policy"]
+    assert len(policies) == 1
+    assert policies[0].startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'")
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        new_markdown_cell(f"## A {HOSTILE}\n\n{HOSTILE}\n\n`{HOSTILE}`\n\n[x](javascript:alert(1)) ![p](//evil/p.png)"),
+        outputs(display({"text/html": HOSTILE})),
+        outputs(display({"text/html": f"<table><tr><td>{HOSTILE}</td></tr></table>"})),
+        outputs(display({"text/markdown": HOSTILE})),
+        outputs(display({"text/plain": HOSTILE})),
+        outputs(new_output("execute_result", data={"text/plain": HOSTILE})),
+        outputs(new_output("stream", text=HOSTILE)),
+        outputs(new_output("stream", name="stderr", text=HOSTILE)),
+        outputs(new_output("error", ename=HOSTILE, evalue=HOSTILE, traceback=[HOSTILE, "\x1b[31m" + HOSTILE])),
+        outputs(display({"image/svg+xml": SVG}, **{"image/svg+xml": {"alt": HOSTILE}})),
+        outputs(display({"image/png": PNG + '"><script>'}, **{"image/png": {"alt": HOSTILE, "width": HOSTILE}})),
+        outputs(display({"application/javascript": "alert(1)", "text/latex": HOSTILE})),
+        new_code_cell(HOSTILE),
+    ],
+)
+def test_hostile_text_is_harmless_in_every_channel(cell):
+    page = report(cell, title=HOSTILE, footer=HOSTILE, show_code=True)
+    assert_harmless(page)
+    assert "<script" not in page
+
+
+def test_text_that_is_not_html_is_shown_as_it_is():
+    shown = "<b>6 &amp; 7</b>"
+    error = new_output("error", ename="DataError", evalue=shown, traceback=[])
+    page = report(outputs(new_output("stream", text=shown), error), title=shown, footer=shown)
+    # title, running title, stream, error, footer
+    assert Reader(page).text.count(shown) == 5
+
+
+def test_page_one_keeps_its_classes_ids_and_links_within():
+    page_one = (
+        '<section class="page-one"><p class="headline claim" id="claim-1">6 % <span class="grade not-proven">not proven'
+        '</span></p><dl><dt>Where</dt><dd><a href="#claim-1">there</a> <a href="../x%2520y/2026-03/report.html">then'
+        "</a></dd></dl></section>"
+    )
+    assert page_one in report(outputs(display({"text/html": page_one})))
+
+
+LINKS = ["//evil", "\\\\evil", "/etc/passwd", "https://x", "java\nscript:x", " //evil", "\x01//evil"]
+
+
+@pytest.mark.parametrize("link", LINKS)
+def test_a_link_leads_nowhere_else(link):
+    assert clean_html(f'<a href="{link}">x</a>') == "<a>x</a>"
+
+
+def test_headings_are_listed_once_each_and_their_ids_are_unique():
+    repeated = [new_markdown_cell(f"## Why?\n\n### {text}") for text in ("Cause & *effect*", "Cause & effect", "報告")]
+    page = report(new_markdown_cell("# Q"), outputs(display({"text/html": '<p id="Why">x</p>'})), *repeated)
+    elements = Reader(page).elements
+    ids = [about["id"] for _, about in elements if "id" in about]
+    assert len(ids) == len(set(ids))
+    links = [about["href"] for tag, about in elements if tag == "a" and about.get("class") != "skip"]
+    headings = [f"#{about['id']}" for tag, about in elements if tag in ("h2", "h3")]
+    assert links == headings
+    assert len(links) == 6
+    assert page.count("Cause &amp; effect</a>") == 2
+
+
+def test_pictures_are_embedded_with_a_text_and_never_inline():
+    page = report(
+        outputs(
+            display({"image/svg+xml": SVG, "text/plain": "Figure"}, **{"image/svg+xml": {"alt": "Errors rose"}}),
+            display({"image/png": PNG}, **{"image/png": {"width": 320}}),
+        )
+    )
+    pictures = [about for tag, about in Reader(page).elements if tag == "img"]
+    assert pictures[0]["alt"] == "Errors rose"
+    assert base64.b64decode(pictures[0]["src"].removeprefix("data:image/svg+xml;base64,")).decode() == SVG
+    assert pictures[1]["src"] == f"data:image/png;base64,{PNG}"
+    assert pictures[1]["width"] == "320"
+    assert all(picture["alt"].strip() for picture in pictures)
+    assert "<figcaption>Errors rose</figcaption>" in page
+    assert "<svg" not in page
+
+
+def test_tables_scroll_by_keyboard_and_numbers_stand_flush_right():
+    table = (
+        '<table border="1" class="dataframe"><thead><tr style="text-align: right;"><th></th><th>policy</th>'
+        "<th>rate</th></tr></thead><tbody><tr><th>0</th><td>hate</td><td>6.2 %</td></tr>"
+        "<tr><th>1</th><td>2 of us</td><td>−1</td></tr></tbody></table>"
+    )
+    page = report(outputs(display({"text/html": table}), display({"text/html": "<style>x</style>" + table})))
+    regions = [about for _, about in Reader(page).elements if about.get("role") == "region"]
+    assert [about["aria-label"] for about in regions] == ["Table 1", "Table 2"]
+    assert all(about["tabindex"] == "0" for about in regions)
+    assert page.count('<th class="number">rate</th>') == page.count('<td class="number">6.2 %</td>') == 2
+    assert page.count('<td class="number">−1</td>') == 2
+    assert "<th>policy</th>" in page
+    assert "<td>2 of us</td>" in page
+
+
+def test_code_is_hidden_unless_asked_for_and_messages_are_no_errors():
+    cell = new_code_cell("secret_code = 1", outputs=[new_output("stream", name="stderr", text="FutureWarning: x")])
+    page = report(cell)
+    assert "secret_code" not in page
+    assert 'class="failure"' not in page
+    assert "<summary>Messages of this step</summary>" in page
+    assert "secret_code" in report(cell, show_code=True)
+
+
+def test_a_notebook_comes_from_a_file_too_and_the_same_twice(tmp_path):
+    notebook = new_notebook(cells=[new_markdown_cell("## Where\n\n| a | b |\n|---|--:|\n| 1 | 2 |")])
+    nbformat.write(notebook, tmp_path / "report.ipynb")
+    pages = [export_html(tmp_path / "report.ipynb", title="x"), export_html(notebook, title="x")]
+    assert pages[0] == pages[1]
+    assert '<td style="text-align:right">2</td>' in pages[0]
+
+
+def test_a_page_says_its_language_and_fits_a_phone():
+    page = write_page("<h1>Q</h1>", title="x")
+    assert page.startswith('<!DOCTYPE html>\n<html lang="en">')
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in page
+    assert '<a class="skip" href="#report">' in page
+    assert "<nav" not in page
+
+
+@pytest.mark.parametrize("mode", [0, 1], ids=["light", "dark"])
+def test_every_pair_of_colours_can_be_read(mode):
+    style = (TEMPLATE / "style.css").read_text(encoding="utf-8")
+    colours = {}
+    for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)[: mode + 1]:
+        colours |= dict(re.findall(r"--([\w-]+): (#\w+);", block))
+    pairs = "ink/paper ink/soft ink/tint ink/bad-soft muted/paper muted/soft link/paper link/soft on-accent/accent"
+    for pair in f"{pairs} bad/bad-soft".split():
+        # WCAG 2.2, success criterion 1.4.3: at least 4.5 to 1 for text.
+        bright, dark = sorted((luminance(colours[name]) for name in pair.split("/")), reverse=True)
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5, pair
+
+
+def luminance(colour):
+    """Relative luminance of #rrggbb or #rgb (WCAG 2.2, glossary)."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    shares = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4 for share in shares]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

@@ -1,0 +1,73 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from rca_lib.findings import DataError
+from rca_lib.questions.portfolio import compare_sites
+
+
+def audits(rates, *, raters=40, each=60, spread=0.0, seed=0, harder=()):
+    """One month of audits per site; sites in `harder` have more of a queue in which twice as many errors are made."""
+    rng = np.random.default_rng(seed)
+    frames = []
+    for site, rate in rates.items():
+        skill = np.exp(rng.normal(0, spread, raters))
+        rater = np.repeat(np.arange(raters), each)
+        hard = rng.random(len(rater)) < (0.7 if site in harder else 0.2)
+        error = rng.random(len(rater)) < rate * skill[rater] * np.where(hard, 2.0, 1.0)
+        frames.append(
+            pd.DataFrame(
+                {
+                    "site": site,
+                    "rater": [f"{site}-{one}" for one in rater],
+                    "error": error.astype(int),
+                    "queue": np.where(hard, "hard", "easy"),
+                    "day": pd.Timestamp("2026-03-10").date(),
+                }
+            )
+        )
+    return pd.concat(frames, ignore_index=True)
+
+
+SAME = {f"site-{number}": 0.06 for number in range(10)}
+
+
+def test_a_site_that_is_worse_is_named():
+    for seed in range(5):
+        found = compare_sites(audits({**SAME, "far": 0.13}, seed=seed))
+        assert [(point.site, point.verdict) for point in found.points if point.verdict != "no different"] == [
+            ("far", "worse")
+        ]
+
+
+def test_sites_that_are_alike_are_called_different_no_more_often_than_alpha():
+    # 60 simulations at .05: 3 expected, more than 8 would happen with a probability below .01.
+    alarms = sum("None differs" not in compare_sites(audits(SAME, each=20, seed=seed)).summary() for seed in range(60))
+    assert alarms <= 8
+
+
+def test_a_harder_mix_is_not_worse_work():
+    table = audits(SAME, harder=("site-3",), seed=1)
+    assert "None differs" in compare_sites(table).summary()
+    raw = compare_sites(table.drop(columns="queue"))
+    assert [point.site for point in raw.points if point.verdict == "worse"] == ["site-3"]
+
+
+def test_points_come_by_name_and_row_order_does_not_matter():
+    table = audits(SAME)
+    first = compare_sites(table)
+    assert [point.site for point in first.points] == sorted(SAME)
+    again = compare_sites(table.sample(frac=1, random_state=2))
+    pd.testing.assert_frame_equal(first.to_frame(), again.to_frame())
+
+
+def test_a_target_is_met_or_missed_only_where_the_interval_lies_on_one_side():
+    table = audits({"good": 0.01, "bad": 0.2, "near": 0.05}, each=25)
+    targets = pd.DataFrame({"metric": ["accuracy"], "scope": [None], "contract": [0.94]})
+    found = {point.site: point.target for point in compare_sites(table, targets).points}
+    assert found == {"good": "met", "bad": "missed", "near": "not proven"}
+
+
+def test_sites_that_are_not_there_are_one_clear_error():
+    with pytest.raises(DataError, match="no audits of these sites"):
+        compare_sites(audits(SAME), sites=["elsewhere"])

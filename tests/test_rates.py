@@ -1,0 +1,181 @@
+"""Intervals and sample sizes against published numbers, clustered rates against simulation."""
+
+import numpy as np
+import pytest
+
+from rca_lib.stats.rates import (
+    clopper_pearson,
+    clustered_rate,
+    detectable_change,
+    one_rate_size,
+    ratio_variance,
+    subtract_rates,
+    two_rates_size,
+    wilson,
+    wilson_rate,
+)
+
+
+@pytest.mark.parametrize(
+    ("errors", "items", "low", "high"),
+    [  # statsmodels results_proportion.py, which holds R binom's numbers
+        (18, 20, 0.6989663548, 0.9721335188),
+        (4, 20, 0.0806576626, 0.4160174322),
+        (4, 200, 0.0078044264, 0.0502870869),
+    ],
+)
+def test_wilson_agrees_with_r_binom(errors, items, low, high):
+    assert wilson(errors, items) == pytest.approx((low, high), abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("errors", "items", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+)
+def test_wilson_agrees_with_newcombe_1998_table_1_method_3(errors, items, low, high):
+    assert wilson(errors, items) == pytest.approx((low, high), abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("errors", "items", "low", "high"),
+    [  # statsmodels results_proportion.py, which holds R binom's numbers
+        (18, 20, 0.6830172860, 0.9876514728),
+        (4, 20, 0.0573339971, 0.4366140030),
+        (4, 200, 0.0054755659, 0.0504136091),
+    ],
+)
+def test_clopper_pearson_agrees_with_r_binom(errors, items, low, high):
+    assert clopper_pearson(errors, items) == pytest.approx((low, high), abs=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("agreed", "items", "low", "high"),
+    [(8, 15, 26.59, 78.73), (13, 15, 59.54, 98.34), (14, 15, 68.05, 99.83), (15, 15, 81.90, 100.0)],
+)
+def test_minitabs_attribute_agreement_is_one_sided_at_full_agreement(agreed, items, low, high):
+    # Minitab, attribute agreement analysis, ESSAY.MTW
+    ends = clopper_pearson(agreed, items, one_sided_at_ends=True)
+    assert np.multiply(ends, 100) == pytest.approx((low, high), abs=5e-3)
+
+
+def test_the_two_sided_interval_at_full_agreement_is_the_wider_one():
+    assert clopper_pearson(15, 15)[0] == pytest.approx(0.7820, abs=5e-5)  # 0.025 ** (1 / 15)
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "low", "high"),
+    [((56, 70), (48, 80), 0.0524, 0.3339), ((9, 10), (3, 10), 0.1705, 0.8090), ((5, 56), (0, 29), -0.0381, 0.1926)],
+)
+def test_differences_agree_with_newcombe_1998_ii_method_10(after, before, low, high):
+    change = subtract_rates(wilson_rate(*after), wilson_rate(*before))
+    assert (change.low, change.high) == pytest.approx((low, high), abs=5e-5)
+    assert change.value == pytest.approx(after[0] / after[1] - before[0] / before[1])
+
+
+def test_a_stratified_mean_agrees_with_r_survey_with_and_without_finite_correction():
+    # R survey, tests/testoutput/fpc.Rout.save: strata of 15 and 12, samples of 5 and 3
+    values, stratum = np.array([2.8, 4.1, 6.8, 6.8, 9.2, 3.7, 6.6, 4.2]), np.array([0] * 5 + [1] * 3)
+    weight, sampled = np.array([3.0] * 5 + [4.0] * 3), np.array([5 / 15] * 5 + [3 / 12] * 3)
+    mean, variance = ratio_variance(weight * values, weight, stratum=stratum, sampled=sampled)
+    assert (mean, np.sqrt(variance)) == pytest.approx((5.4481, 0.6160), abs=5e-5)
+    assert np.sqrt(ratio_variance(weight * values, weight, stratum=stratum)[1]) == pytest.approx(0.7413, abs=5e-5)
+
+
+def test_a_stratified_proportion_agrees_with_scheaffer():
+    # Scheaffer, Mendenhall and Ott: N 155, 62, 93; n 20, 8, 12; p .80, .25, .50; p_st .60, two errors .135
+    decisions, audits, rates = np.array([155, 62, 93]), np.array([20, 8, 12]), np.array([0.8, 0.25, 0.5])
+    stratum = np.repeat(np.arange(3), audits)
+    errors = np.concatenate([np.arange(n) < n * p for n, p in zip(audits, rates, strict=True)])
+    weight, sampled = (decisions / audits)[stratum], (audits / decisions)[stratum]
+    share, variance = ratio_variance(weight * errors, weight, stratum=stratum, sampled=sampled)
+    assert share == pytest.approx(0.60)
+    assert 2 * np.sqrt(variance) == pytest.approx(0.135, abs=5e-4)
+    assert clustered_rate(errors, np.ones(40), weight, weight**2).rate.value == pytest.approx(0.60)
+
+
+def test_equal_weights_without_clusters_give_wilson_itself():
+    event, items = np.array([True, False]), np.array([18.0, 2.0])
+    found = clustered_rate(event, items, 7 * items, 49 * items)
+    assert (found.rate.low, found.rate.high) == pytest.approx(wilson(18, 20))
+    assert (found.design_effect, found.rate.method) == (pytest.approx(1), "Wilson")
+
+
+def test_items_that_repeat_their_clusters_first_count_as_one():
+    # 40 clusters of 25 alike items: 1,000 items say what 40 say, so the design effect is 25 × 40/39.
+    event, cluster, items = np.arange(40) < 8, np.arange(40), np.full(40, 25.0)
+    found = clustered_rate(event, items, items, items, cluster)
+    assert found.design_effect == pytest.approx(25 * 40 / 39)
+    low, high = clopper_pearson(8, 40)
+    assert found.rate.low < low < high < found.rate.high < high + 0.02
+
+
+def test_a_few_errors_of_small_weight_feign_no_precision():
+    # 30 errors of weight 2, none among 400 items of weight 50: the variance alone would make 1,000 items worth 9,900;
+    # Kish's number of items is (600·2 + 400·50)² / (600·4 + 400·2500) = 448.4.
+    event, items, weight = np.array([True, False, False]), np.array([30.0, 570.0, 400.0]), np.array([2.0, 2.0, 50.0])
+    found = clustered_rate(event, items, items * weight, items * weight**2)
+    assert 1000 / found.design_effect == pytest.approx(448.4, abs=0.05)
+    assert found.rate.high == pytest.approx(wilson(448.4 * 60 / 21200, 448.4)[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_no_errors_and_only_errors_still_have_an_interval(wrong):
+    event, cluster, items = np.full(6, bool(wrong)), np.arange(6), np.full(6, 10.0)
+    found = clustered_rate(event, items, items, items, cluster)
+    assert (found.rate.low, found.rate.high) == pytest.approx(wilson(60 * wrong, 60))
+
+
+def test_without_items_nothing_is_known():
+    none = np.zeros(0)
+    rate = clustered_rate(none.astype(bool), none, none, none, none.astype(int)).rate
+    assert (rate.low, rate.high, rate.items) == (0.0, 1.0, 0.0)
+    assert np.isnan(rate.value)
+    assert wilson(0, 0) == clopper_pearson(0, 0) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(("raters", "icc"), [(10, 0.03), (30, 0.0), (30, 0.05)])
+def test_clustered_intervals_cover_what_they_state_where_plain_ones_do_not(raters, icc):
+    # 600 samples: the standard error of a coverage of .95 is .009, so .92 is more than three of them away.
+    rng, rate, hits = np.random.default_rng(raters), 0.06, np.zeros(2)
+    event, cluster = np.repeat([True, False], raters), np.tile(np.arange(raters), 2)
+    for _ in range(600):
+        audits = rng.poisson(rng.gamma(3, 20, raters))
+        rates = rng.beta(rate * (1 / icc - 1), (1 - rate) * (1 / icc - 1), raters) if icc else np.full(raters, rate)
+        errors = rng.binomial(audits, rates)
+        items = np.concatenate([errors, audits - errors]).astype(float)
+        found = clustered_rate(event, items, items, items, cluster).rate
+        plain = wilson(errors.sum(), audits.sum())
+        hits += found.low <= rate <= found.high, plain[0] <= rate <= plain[1]
+    clustered, alone = hits / 600
+    assert 0.92 <= clustered <= 0.995
+    assert alone < 0.87 if icc else alone > 0.92
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "items"),
+    [(0.05, 0.07, 2213), (0.05, 0.08, 1059), (0.05, 0.10, 435), (0.02, 0.03, 3826), (0.10, 0.12, 3841)],
+)
+def test_audits_needed_per_group_agree_with_the_usual_table(before, after, items):
+    # two-sided 5 %, power 80 %, pooled variance under the null
+    assert np.ceil(two_rates_size(before, after)) == items
+    assert detectable_change(before, items) == pytest.approx(after - before, rel=1e-3)
+
+
+def test_sizes_of_two_samples_agree_with_r_power_prop_test():
+    # R power.prop.test: p .50 against .75 with power .90 takes 76.7; n = 50 has power .740, or shows .8026 with .90
+    assert two_rates_size(0.5, 0.75, power=0.9) == pytest.approx(76.7, abs=0.05)
+    assert two_rates_size(0.5, 0.75, power=0.740) == pytest.approx(50, abs=0.05)
+    assert 0.5 + detectable_change(0.5, 50, power=0.9) == pytest.approx(0.8026, abs=5e-5)
+
+
+def test_the_size_of_one_sample_agrees_with_the_nist_handbook():
+    # NIST 7.2.4.2: p0 .10, p1 .20, one-sided 5 %, power 90 %: at least 102; corrected by 1/δ 112
+    size = one_rate_size(0.10, 0.20, power=0.9, two_sided=False)
+    assert np.ceil(size) == 102
+    assert np.ceil(size + 1 / 0.10) == 112
+
+
+def test_what_no_sample_of_this_size_can_show_is_not_a_number():
+    assert np.isnan(detectable_change(0.9, 5))
+    assert np.isnan(detectable_change(0.1, 0))
+    assert detectable_change(0.0, 500) == pytest.approx(0.0156, abs=2e-4)  # 7.85 / 500: 7.85 = (1.96·√½·√2 + .84)² / 1

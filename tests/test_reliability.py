@@ -1,0 +1,207 @@
+"""Do people agree: ratings to coefficients, roles, confused pairs, and what is refused."""
+
+import duckdb
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from rca_lib.findings import DataError
+from rca_lib.questions.reliability import measure_agreement, ratings_from_audits
+from rca_lib.reporting.plots.reliability import plot_reliability
+from rca_lib.stats.rates import wilson
+
+LABELS = ["benign", "hate", "spam"]
+
+
+def simulate(seed, *, items=400, raters=3, right=0.8):
+    """Ratings of `raters` who each see the truth with probability `right` and guess otherwise."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 3, items)
+    seen = rng.random((items, raters)) < right
+    codes = np.where(seen, truth[:, None], rng.integers(0, 3, (items, raters)))
+    item, rater = (grid.ravel() for grid in np.indices(codes.shape))
+    names = {"item_id": [f"i{number}" for number in item], "rater": [f"r{number}" for number in rater]}
+    return pd.DataFrame({**names, "label": np.array(LABELS)[codes.ravel()]})
+
+
+def ratings(*rows, **columns):
+    """Ratings from strings, one per item, a letter per rater; a dot is no rating."""
+    cells = [(f"i{item}", f"r{rater}", label) for item, row in enumerate(rows) for rater, label in enumerate(row)]
+    frame = pd.DataFrame([cell for cell in cells if cell[2] != "."], columns=["item_id", "rater", "label"])
+    return frame.assign(**columns)
+
+
+def test_krippendorffs_example_comes_out_of_a_table_of_ratings():
+    # Krippendorff's twelve units; numbers of irrCAC (cac.raw4raters), interval with t of 11 − 1 items
+    units = ("11.1", "2232", "3333", "3333", "2222", "1234", "4444", "1121", "2222", ".555", "..11", "..3.")
+    found = measure_agreement(ratings(*units), scale="interval")
+    assert (found.items, found.single, found.raters, found.ratings) == (11, 1, 4, 41)
+    assert found.percent.value == pytest.approx(0.8181818, abs=5e-8)
+    assert found.alpha.value == pytest.approx(0.8491, abs=5e-5)
+    assert found.kappa == found.fleiss
+    nominal = measure_agreement(ratings(*units)).alpha
+    assert nominal.low == pytest.approx(0.74342 - 2.228139 * 0.14557, abs=2e-5)
+    assert nominal.high == 1.0
+
+
+@pytest.mark.parametrize("right", [0.0, 0.5, 0.8])
+def test_agreement_beyond_chance_is_the_share_that_both_see(right):
+    # Who sees the truth with probability p and guesses evenly otherwise agrees beyond chance by p².
+    covered = 0
+    for seed in range(40):
+        found = measure_agreement(simulate(seed, right=right))
+        covered += all(part.low <= right**2 <= part.high for part in (found.alpha, found.fleiss, found.ac1))
+    assert covered >= 33  # 38 expected; fewer than 33 has a probability of .003
+
+
+def test_guessing_is_not_proven_to_agree():
+    grades = [measure_agreement(simulate(seed, right=0.0)).findings()[0].grade for seed in range(100)]
+    assert grades.count("shown") <= 7  # 2.5 expected above chance; more than 7 has a probability of .004
+
+
+def test_two_raters_who_judged_everything_get_cohens_kappa():
+    found = measure_agreement(ratings(*["aa"] * 20, *["ab"] * 5, *["ba"] * 10, *["bb"] * 15))
+    # Cohen 1960 by hand: observed 35/50, chance .5·.6 + .5·.4 = .5, kappa .4
+    assert found.cohen.value == pytest.approx(0.4)
+    assert found.kappa == found.cohen
+    assert measure_agreement(ratings("aa", "bb", "ab", "a.")).cohen is None
+
+
+def test_more_ratings_do_not_depend_on_their_order_or_engine():
+    frame = simulate(1, raters=4)
+    expected = measure_agreement(frame, scale="ordinal", categories=LABELS)
+    shuffled = frame.sample(frac=1, random_state=3)
+    assert measure_agreement(shuffled, scale="ordinal", categories=LABELS) == expected
+    assert measure_agreement(duckdb.from_df(shuffled), scale="ordinal", categories=LABELS) == expected
+
+
+def test_near_labels_count_where_there_is_an_order():
+    near = ratings(*["12"] * 10, *["11"] * 10, *["55"] * 10)
+    assert measure_agreement(near).ac2 is None
+    ordered = measure_agreement(near, scale="ordinal", categories=list("12345"))
+    assert ordered.ac2.value > ordered.ac1.value
+    quadratic = measure_agreement(near, scale="ordinal", weights="quadratic", categories=list("12345"))
+    assert quadratic.ac2.value > ordered.ac2.value
+
+
+def test_the_most_confused_labels_come_first():
+    found = measure_agreement(ratings("abb", "abc", "ccc", "aaa"))
+    # pairs that differ: a-b 2 + 1, a-c 1, b-c 1
+    assert [(pair.first, pair.second, pair.count) for pair in found.pairs] == [
+        ("a", "b", 3),
+        ("a", "c", 1),
+        ("b", "c", 1),
+    ]
+    assert found.pairs[0].share == pytest.approx(3 / 5)
+
+
+def test_audits_become_ratings_of_raters_and_auditors():
+    audits = pd.DataFrame(
+        {
+            "item_id": ["i1", "i1", "i1", "i2"],
+            "rater": ["a", "b", "a", "a"],
+            "label": ["ok", "bad", "ok", "ok"],
+            "truth": ["ok", "ok", "bad", "ok"],
+            "auditor": ["x", "x", "y", None],
+            "audit_round": [1, 1, 2, 1],
+            "stream": ["random"] * 4,
+        }
+    )
+    found = ratings_from_audits(audits)
+    rows = set(found[["item_id", "rater", "label", "role", "trial"]].itertuples(index=False, name=None))
+    assert rows == {
+        ("i1", "a", "ok", "rater", 1),
+        ("i1", "b", "bad", "rater", 1),
+        ("i2", "a", "ok", "rater", 1),
+        ("i1", "x", "ok", "auditor", 1),  # once, although it judged two decisions
+        ("i1", "y", "bad", "auditor", 1),  # the audit of the audit
+        ("i2", "audit 1", "ok", "auditor", 1),
+    }
+    hunted = audits.assign(stream=["random", "targeted", "random", "random"])
+    assert "b" not in set(ratings_from_audits(hunted)["rater"])
+
+
+def test_roles_are_compared_with_themselves_and_each_other():
+    rng = np.random.default_rng(2)
+    wrong = rng.random(500) < 0.1
+    truth = rng.choice(["ok", "bad"], 500)
+    label = np.where(wrong, np.where(truth == "ok", "bad", "ok"), truth)
+    audits = pd.DataFrame({"item_id": [f"i{n}" for n in range(500)], "rater": "a", "label": label, "truth": truth})
+    found = measure_agreement(ratings_from_audits(audits))
+    (role,) = found.by_role
+    assert (role.first, role.second, role.items) == ("rater", "auditor", 500)
+    assert role.percent.value == pytest.approx(1 - wrong.mean())
+    assert (role.percent.low, role.percent.high) == pytest.approx(wilson(500 - wrong.sum(), 500))
+    assert sum(pair.count for pair in found.pairs) == wrong.sum()
+    first = found.pairs[0]
+    assert first.count == ((label == first.first) & (truth == first.second)).sum()
+
+
+def test_where_all_agree_on_one_label_the_coefficients_are_undefined_and_said_to_be():
+    found = measure_agreement(ratings("aa", "aa", "aa"))
+    assert (found.alpha, found.kappa, found.ac1) == (None, None, None)
+    assert found.percent.value == 1
+    assert found.percent.low == pytest.approx(wilson(3, 3)[0])
+    assert "undefined" in found.summary()
+    assert any("all ratings are one label" in sentence for sentence in found.not_available)
+    assert found.findings()[0].grade == "not proven"
+
+
+def test_full_agreement_on_several_labels_is_one_with_an_interval():
+    found = measure_agreement(ratings("aa", "bb", "aa", "bb"))
+    assert found.alpha.value == pytest.approx(1)
+    assert found.alpha.low < 0.5
+
+
+def test_full_disagreement_is_answered():
+    found = measure_agreement(ratings("ab", "ab", "ab", "ab"))
+    assert found.percent.value == 0
+    assert found.fleiss.value == pytest.approx(-1)
+    assert found.fleiss.high > found.fleiss.value
+
+
+@pytest.mark.parametrize(
+    ("frame", "options", "problem"),
+    [
+        (ratings("a", "b"), {}, "two raters"),
+        (ratings("a.", ".b"), {}, "no item was judged twice"),
+        (pd.concat([ratings("aa", "ab"), ratings("b")]), {}, "judged an item twice"),
+        (ratings("aa", "ax"), {"categories": ["a", "b"]}, "off the scale"),
+        (ratings("12", "1x"), {"scale": "interval"}, "are words"),
+        (ratings("ab", "bb"), {"scale": "ordinal"}, "are words"),
+        (ratings("aa", "ab").drop(columns="rater"), {}, "no column 'rater'"),
+        (ratings("aa", "ab").assign(item_id=["i0", None, "i1", "i1"]), {}, "item_id is missing"),
+    ],
+)
+def test_bad_ratings_are_named(frame, options, problem):
+    with pytest.raises(DataError, match=problem) as caught:
+        measure_agreement(frame, **options)
+    assert "Mend:" in str(caught.value)
+
+
+def test_the_first_repeated_rating_is_shown():
+    with pytest.raises(DataError) as caught:
+        measure_agreement(pd.concat([ratings("aa", "ab"), ratings("b")]))
+    assert (caught.value.rows, caught.value.first) == (1, {"item_id": "i0", "rater": "r0", "label": "b"})
+
+
+def test_ratings_without_a_label_are_left_out_aloud_and_later_trials_quietly():
+    frame = pd.concat([ratings("aa", "ab", trial=1), ratings("bb", trial=2)])
+    expected = measure_agreement(ratings("aa", "ab"))
+    assert measure_agreement(frame).percent == expected.percent
+    blank = pd.concat([ratings("aa", "ab"), ratings("..aa").assign(label=None, item_id="i1")])
+    assert "2 ratings without a label are left out" in measure_agreement(blank).not_available
+
+
+def test_every_finding_leads_to_its_number_and_the_picture_carries_the_answer():
+    audits = simulate(4, raters=2)
+    roles = audits.assign(role=np.where(audits["rater"] == "r0", "rater", "auditor"))
+    found = measure_agreement(roles)
+    for finding in found.findings():
+        reached = eval(f"found.{finding.path}", {"found": found})
+        assert reached in (finding.estimate, finding.estimate.value)
+    ax = plot_reliability(found)
+    assert ax.get_title(loc="left").replace("\n", " ") == found.summary()
+    assert len(ax.get_yticklabels()) == len(found.to_frame())
+    plt.close(ax.figure)

@@ -1,0 +1,138 @@
+"""The search over slices, on plain counts."""
+
+import numpy as np
+import pytest
+
+from rca_lib.stats.expected import Cells, fit_baseline
+from rca_lib.stats.slices import search_slices
+
+SIZES = (6, 4, 3, 60)  # three properties of the work, and 60 raters
+
+
+def _draw(seed, *, raise_odds=None, drift=0.1, tilt=0.0, audits=(9000, 6000), weights=None):
+    """Two periods with correlated dimensions and raters who differ and drift; `raise_odds(codes)` is what changed."""
+    draw = np.random.default_rng(seed)
+    effects = [draw.normal(0, spread, size) for spread, size in zip((0.4, 0.3, 0.3, 0.35), SIZES, strict=True)]
+    favourite = draw.integers(0, SIZES[0], SIZES[3])
+    drifts = draw.normal(0, drift, SIZES[3])
+    periods = []
+    for period, number in enumerate(audits):
+        rater = draw.integers(0, SIZES[3], number)
+        first = np.where(draw.random(number) < 0.5, favourite[rater], draw.integers(0, SIZES[0], number))
+        steep = np.exp(tilt * period * effects[1])
+        second = draw.choice(SIZES[1], number, p=steep / steep.sum())
+        codes = np.array([first, second, (first + draw.integers(0, 2, number)) % SIZES[2], rater])
+        logits = -2.6 + sum(effect[code] for effect, code in zip(effects, codes, strict=True))
+        if period:
+            logits = logits + drifts[rater] + (raise_odds(codes) if raise_odds else 0)
+        errors = (draw.random(number) < 1 / (1 + np.exp(-logits))).astype(float)
+        weight = np.ones(number) if weights is None else weights(codes, draw)
+        scale = weight.sum() / (weight**2).sum()
+        periods.append(Cells(codes, weight * scale, weight * scale * errors, (weight * scale) ** 2))
+    return periods
+
+
+def _found(cells, **options):
+    search = search_slices(*cells, SIZES, cluster=3, **options)
+    return {(pick.dimensions, pick.values): int(np.sign(pick.score)) for pick in search.picks}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_value_that_changed_is_named_alone(seed):
+    assert _found(_draw(seed, raise_odds=lambda codes: 1.0 * (codes[0] == 2))) == {((0,), (2,)): 1}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_pair_that_changed_is_named_at_its_own_level(seed):
+    cells = _draw(seed, raise_odds=lambda codes: 1.5 * ((codes[0] == 2) & (codes[1] == 1)))
+    assert _found(cells) == {((0, 1), (2, 1)): 1}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_an_improvement_that_masks_a_decline_is_named_beside_it(seed):
+    odds = lambda codes: 1.2 * (codes[0] == 2) - 1.6 * (codes[1] == 3)  # noqa: E731
+    cells = _draw(seed, raise_odds=odds, audits=(20000, 16000))
+    assert _found(cells) == {((0,), (2,)): 1, ((1,), (3,)): -1}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_rater_who_changed_is_named(seed):
+    assert _found(_draw(seed, raise_odds=lambda codes: 2.5 * (codes[3] == 7))) == {((3,), (7,)): 1}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_change_of_everything_is_named_everywhere_not_as_ten_slices(seed):
+    assert _found(_draw(seed, raise_odds=lambda codes: 0.7 + 0.0 * codes[0])) == {((), ()): 1}
+
+
+def test_the_search_is_quiet_when_nothing_changed():
+    # 100 searches at .05: more than 12 alarms have a probability of .1 % under the promise.
+    alarms = sum(bool(_found(_draw(seed, audits=(4000, 3000)))) for seed in range(100, 200))
+    assert alarms <= 12
+
+
+def test_a_change_of_mix_is_not_a_change_of_rates():
+    alarms = sum(bool(_found(_draw(seed, tilt=2.0, audits=(4000, 3000)))) for seed in range(200, 260))
+    assert alarms <= 9  # .05 of 60; more than 9 has a probability below .1 %
+
+
+def test_raters_who_drift_do_not_pass_for_slices():
+    alarms = sum(bool(_found(_draw(seed, drift=0.4, audits=(6000, 5000)))) for seed in range(300, 350))
+    assert alarms <= 10  # the promise is .05, drift of this size is allowed .08: more than 10 of 50 below .5 %
+
+
+def test_weights_that_vary_do_not_raise_the_alarms():
+    alarms = sum(
+        bool(
+            _found(_draw(seed, audits=(4000, 3000), weights=lambda codes, draw: draw.lognormal(0, 1.0, codes.shape[1])))
+        )
+        for seed in range(400, 450)
+    )
+    assert alarms <= 8
+
+
+def test_the_order_of_the_cells_does_not_matter():
+    before, after = _draw(1, raise_odds=lambda codes: 1.0 * (codes[0] == 2))
+    shuffled = []
+    for cells in (before, after):
+        order = np.random.default_rng(0).permutation(len(cells.items))
+        shuffled.append(Cells(cells.codes[:, order], cells.items[order], cells.errors[order], cells.squares[order]))
+    one, other = (search_slices(*pair, SIZES, cluster=3).picks[0] for pair in ((before, after), shuffled))
+    assert one.values == other.values and one.excess == pytest.approx(other.excess, rel=1e-9)
+
+
+def test_the_allowance_for_the_search_lowers_weak_finds_and_leaves_strong_ones():
+    weak, strong = (
+        search_slices(*_draw(0, raise_odds=lambda codes, odds=odds: odds * (codes[3] == 7)), SIZES, cluster=3).picks[0]
+        for odds in (2.5, 5.0)
+    )
+    assert 0 < weak.excess < weak.naive
+    assert strong.excess == pytest.approx(strong.naive, rel=0.01)
+    assert weak.low < weak.excess < weak.high
+
+
+def test_what_was_detectable_is_what_a_planted_change_needs():
+    search = search_slices(*_draw(5), SIZES, cluster=3)
+    assert len(search.detectable) == 4 and not search.picks
+    largest = max(search.detectable, key=lambda one: one.items)
+    assert 0 < largest.excess < largest.expected
+
+
+def test_the_baseline_model_recovers_its_effects():
+    # 40,000 audits; a logistic effect of 0.8 in one value of six, nothing elsewhere: sd of each effect about 0.06.
+    draw = np.random.default_rng(2)
+    codes = np.array([draw.integers(0, 6, 40000), draw.integers(0, 300, 40000)])
+    errors = (draw.random(40000) < 1 / (1 + np.exp(2.5 - 0.8 * (codes[0] == 3)))).astype(float)
+    fitted = fit_baseline(Cells(codes, np.ones(40000), errors, np.ones(40000)), (6, 300))
+    rise = fitted.effects[0][3] - np.delete(fitted.effects[0], 3).mean()
+    assert rise == pytest.approx(0.8, abs=0.15)
+    assert np.abs(fitted.effects[1]).max() < 0.4
+
+
+def test_a_value_that_the_baseline_lacks_is_expected_with_its_prior_doubt():
+    before, after = _draw(3)
+    keep = before.codes[0] != 5
+    before = Cells(before.codes[:, keep], before.items[keep], before.errors[keep], before.squares[keep])
+    fitted = fit_baseline(before, SIZES)
+    assert fitted.effects[0][5] == pytest.approx(0, abs=1e-6)
+    assert ((0,), (5,)) not in _found([before, after])

@@ -1,0 +1,414 @@
+import duckdb
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_hex
+
+from rca_lib.audits.taxonomy_file import DEFAULT, KINDS, read_taxonomy
+from rca_lib.findings import DataError
+from rca_lib.questions.taxonomy import tag_errors
+from rca_lib.reporting.plots.taxonomy import plot_taxonomy
+
+TAXONOMY = read_taxonomy()
+START = pd.Timestamp("2026-03-02 09:00")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_file(text):
+        file = tmp_path / "taxonomy.yml"
+        file.write_text(text, encoding="utf-8")
+        return file
+
+    return write_file
+
+
+def _rows(*rows, **common):
+    """One row per error unless told otherwise: benign where the truth is hate."""
+    fixed = {"policy": "hate", "rater": "r1", "label": "benign", "truth": "hate", "decided_at": START, **common}
+    return pd.DataFrame([{"audit_id": f"a{place:04}", **fixed, **row} for place, row in enumerate(rows)])
+
+
+def _events(**event):
+    fixed = {"event_id": "e", "type": "policy_update", "start": START, "end": None, "scope": "policy=hate"}
+    return pd.DataFrame([{**fixed, "title": "update", **event}])
+
+
+def _tags(audits, **options):
+    return [(tag.what, tag.why, tag.by) for tag in tag_errors(audits, TAXONOMY, **options).tags]
+
+
+def _why(audits, **options):
+    return [tag.why for tag in tag_errors(audits, TAXONOMY, **options).tags]
+
+
+def _no_rules(write):
+    text = DEFAULT.read_text(encoding="utf-8")
+    return read_taxonomy(write(text[: text.index("\nrules:")] + "\nrules: []\n"))
+
+
+# --- the file ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_default_taxonomy_has_the_bones_the_owners_and_the_measurement_causes():
+    bones = {cause.bone for cause in TAXONOMY.causes.values()}
+    assert bones == {"PPL", "TRN", "POL", "PRC", "TOL", "ENV", "MEA", "UNK"}
+    measured = {code for code, cause in TAXONOMY.causes.items() if cause.measurement}
+    assert measured == {"MEA", "MEA.GT_WRONG", "MEA.GT_STALE", "MEA.GT_AMBIG", "MEA.SAMPLE"}
+    assert (TAXONOMY.owner("MEA.GT_AMBIG"), TAXONOMY.owner("MEA.SAMPLE")) == ("policy", "qa")  # own, inherited
+    assert (TAXONOMY.controllable_by("TOL.BUG"), TAXONOMY.controllable_by("PPL.SLIP")) == ("client", "site")
+    assert TAXONOMY.criticality["safety_critical"] == 25
+    assert set(TAXONOMY.kinds) == set(KINDS)
+
+
+FAULTS = [
+    ("  PPL.SLIP: {name:", "  PPL.SLIP: {nmae:", "unknown key 'nmae'"),
+    ("unknown: UNK.UNK", "unknown: UNK.UNKK", "unknown code 'UNK.UNKK'"),
+    ("cause: MEA.GT_STALE", "cause: MEA.STALE", "unknown code 'MEA.STALE'"),
+    ("  PPL: {name: People,", "  PPL: {name: People, parent: PPL.SLIP,", "cycle of parents"),
+    ("  PPL: {name: People,", "  PPL: {name: People, parent: NONE,", "unknown parent 'NONE'"),
+    ("{tenure_days: {at_most: 30}}", "{tenure_dayz: {at_most: 30}}", "no column 'tenure_dayz'"),
+    ("{tenure_days: {at_most: 30}}", "{tenure_days: {at_most: soon}}", "at_most of tenure_days is 'soon'"),
+    ("{tenure_days: {at_most: 30}}", "{team: {at_most: 30}}", "team holds no numbers"),
+    ("{tenure_days: {at_most: 30}}", "{team: {equals: [a]}}", r"equals of team is \['a'\]"),
+    ("{not_equal_column: policy_version_decided}", "{not_equal_column: policy_versio}", "no column 'policy_versio'"),
+    ("{dispute: {equals: upheld_rater}}", "{dispute: {equals: upheld}}", "dispute is never 'upheld'"),
+    ("confidence: 0.9", "confidence: 1.9", "less than or equal to 1"),
+    ("comment: ['\\bmis-?rout'", "comment: ['(?=mis-?rout)'", "no regular expression"),
+    ("event: {type: outage}", "event: {type: outrage}", "rules, .*, event, type"),
+    ("within_days: 14, names: policy", "within_days: 14, names: polcy", "no column 'polcy'"),
+    ("{name: outage, cause: ENV.OUTAGE,", "{name: dispute upheld, cause: ENV.OUTAGE,", "two rules are named"),
+    (", event: {type: outage}", "", "has no condition"),
+    ("  PPL.SLIP: {name", "  PPL.LAPSE: {name: x}\n  PPL.SLIP: {name", "stands twice"),
+    ("  technical: Technical", "  - technical: Technical", "no plain YAML"),
+    ("  non_critical: 1\n", "", "criticality lacks 'non_critical'"),
+    ("version: 1", "version: 2", "version"),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "problem"), FAULTS, ids=[new.strip() or old.strip() for old, new, _ in FAULTS])
+def test_a_fault_of_the_file_is_one_error_with_its_line(write, old, new, problem):
+    text = DEFAULT.read_text(encoding="utf-8")
+    assert text.count(old) == 1
+    with pytest.raises(DataError, match=problem) as caught:
+        read_taxonomy(write(text.replace(old, new)))
+    line = text[: text.index(old)].count("\n") + 1
+    # What is missing is told at its section, what stands twice at the second; YAML itself may notice a line late.
+    assert caught.value.first["line"] in {
+        "criticality lacks 'non_critical'": [text[: text.index("criticality:")].count("\n") + 1],
+        "stands twice": [line + 2],
+    }.get(problem, [line, line + 1])
+    assert caught.value.first["file"] == "taxonomy.yml"
+
+
+def test_a_file_that_is_not_there_empty_or_no_text_is_an_error(tmp_path, write):
+    with pytest.raises(DataError, match="no taxonomy file"):
+        read_taxonomy(tmp_path / "none.yml")
+    with pytest.raises(DataError, match="line=1"):
+        read_taxonomy(write(""))
+    (tmp_path / "binary.yml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DataError, match="UTF-8"):
+        read_taxonomy(tmp_path / "binary.yml")
+
+
+def test_a_parent_may_be_named_and_a_code_is_found_by_its_last_part(write):
+    text = DEFAULT.read_text(encoding="utf-8")
+    added = "  PPL.SLIP: {name: slip}\n  OWN.MIS: {name: own, parent: PPL.SLIP, owner: me}\n"
+    old = '  PPL.SLIP: {name: "Slip: right intention, wrong click"}\n'
+    taxonomy = read_taxonomy(write(text.replace(old, added)))
+    cause = taxonomy.causes["OWN.MIS"]
+    assert (cause.bone, cause.owner, cause.controllable_by) == ("PPL", "me", "site")
+    assert (taxonomy.spellings["mis"], taxonomy.spellings["gt_stale"]) == ("OWN.MIS", "MEA.GT_STALE")
+
+
+# --- what -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        ({"label": "hate", "truth": "benign"}, "over_enforcement"),
+        ({"label": "benign", "truth": "hate"}, "under_enforcement"),
+        ({"label": "spam", "truth": "hate"}, "wrong_policy"),
+        ({"label": "spam", "truth": "hate", "policy": None}, "wrong_label"),
+        ({"label": "spam", "truth": "hate", "workflow": "annotation"}, "wrong_label"),
+        ({"label": "hate", "truth": "hate", "action": "warn", "true_action": "remove", "error": 1}, "wrong_action"),
+        (
+            {"label": "hate", "truth": "hate", "action": "escalate", "true_action": "remove", "error": 1},
+            "wrong_escalation",
+        ),
+        ({"label": "escalate", "truth": "hate"}, "wrong_escalation"),
+        ({"label": "hate", "truth": "hate", "action": "remove", "true_action": "remove", "error": 1}, "technical"),
+        ({"label": None, "truth": "hate", "error": 1}, "incomplete"),
+    ],
+)
+def test_the_kind_follows_from_label_truth_and_action(row, what):
+    tagging = tag_errors(_rows(row), TAXONOMY)
+    assert [tag.what for tag in tagging.tags] == [what]
+    assert [(part.code, part.name, part.errors) for part in tagging.what] == [(what, TAXONOMY.kinds[what], 1)]
+
+
+def test_labels_in_an_order_are_told_by_distance_and_must_be_on_the_scale():
+    audits = _rows({"label": "poor", "truth": "fair"}, {"label": "good", "truth": "poor"}, workflow="search_eval")
+    kinds = [tag.what for tag in tag_errors(audits, TAXONOMY, scale=["poor", "fair", "good"]).tags]
+    assert kinds == ["one_step_off", "more_steps_off"]
+    with pytest.raises(
+        DataError, match=r"label is not on the scale .*column label; 1 row; first: audit_id=a0001, label=good"
+    ):
+        tag_errors(audits, TAXONOMY, scale=["poor", "fair"])
+
+
+def test_other_words_for_benign_are_declared():
+    audits = _rows({"label": "keep", "truth": "hate"})
+    assert [tag.what for tag in tag_errors(audits, TAXONOMY, benign=("keep",)).tags] == ["under_enforcement"]
+
+
+# --- why --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"policy_version_decided": "3", "policy_version_audited": "4"}, "MEA.GT_STALE"),
+        ({"policy_version_decided": "3", "policy_version_audited": "3"}, "UNK.UNK"),
+        ({"policy_version_decided": None, "policy_version_audited": "3"}, "UNK.UNK"),
+        ({"dispute": "upheld_rater"}, "MEA.GT_WRONG"),
+        ({"dispute": "upheld_auditor"}, "UNK.UNK"),
+        ({"appeal": "overturned"}, "MEA.GT_WRONG"),
+        ({"tenure_days": 30}, "TRN.ONB"),
+        ({"tenure_days": 31}, "UNK.UNK"),
+        ({"tenure_days": None}, "UNK.UNK"),
+        ({"handle_seconds": 2.5}, "PPL.SLIP"),
+        ({"model_label": "benign"}, "TOL.MODEL"),
+        ({"model_label": "hate"}, "UNK.UNK"),
+        ({"comment": "Rater hit the WRONG BUTTON."}, "PPL.SLIP"),
+        ({"comment": "video would not play"}, "TOL.RENDER"),
+        ({"comment": "applied the old guideline"}, "TRN.UPD"),
+        ({"comment": "definition unclear"}, "POL.AMBIG"),
+        ({"comment": "the audit was wrong"}, "MEA.GT_WRONG"),
+        ({"comment": "clearly a slur"}, "UNK.UNK"),
+        ({"comment": None}, "UNK.UNK"),
+        ({"tenure_days": 3, "dispute": "upheld_rater", "comment": "misclick"}, "MEA.GT_WRONG"),  # in the file's order
+        ({"tenure_days": 3, "comment": "misclick"}, "PPL.SLIP"),
+    ],
+)
+def test_a_rule_hints_at_the_planted_cause(row, why):
+    (tag,) = tag_errors(_rows(row), TAXONOMY).tags
+    assert tag.why == why
+    rule = next((rule for rule in TAXONOMY.rules if tag.by == f"rule:{rule.name}"), None)
+    assert (tag.by, tag.confidence) == ("none", 0.0) if why == "UNK.UNK" else tag.confidence == rule.confidence
+
+
+def test_an_update_hints_for_14_days_and_only_on_its_policy():
+    days = [-0.01, 0, 13.99, 14, 14.01]
+    audits = _rows(*({"decided_at": START + pd.Timedelta(days=day)} for day in days), {"policy": "spam"})
+    updated = [tag[1] for tag in _tags(audits, events=_events())]
+    assert updated == ["UNK.UNK", "TRN.UPD", "TRN.UPD", "TRN.UPD", "UNK.UNK", "UNK.UNK"]
+    assert set(_why(audits, events=_events(scope="queue=q1"))) == {"UNK.UNK"}  # no such column: it cannot be told
+    assert set(_why(audits, events=_events(scope=None))) == {"UNK.UNK"}  # the update names no policy
+    assert _why(audits, events=_events(scope="policy=*"))[-1] == "TRN.UPD"
+    assert set(_why(audits, events=_events(type="staffing"))) == {"UNK.UNK"}
+
+
+def test_an_outage_hints_until_its_end_and_times_may_carry_a_zone():
+    audits = _rows({}, {"decided_at": START + pd.Timedelta(hours=3)})
+    events = _events(type="outage", start="2026-03-02T09:30:00+01:00", end="2026-03-02T12:30:00+01:00", scope="")
+    assert _why(audits, events=events) == ["ENV.OUTAGE", "UNK.UNK"]  # 08:30 to 11:30 UTC
+
+
+def test_peoples_codes_win_over_rules_and_two_that_differ_leave_an_even_chance():
+    rows = [
+        ("PPL.KNOW", None),
+        ("know", "PPL.KNOW"),
+        ("PPL.KNOW", "POL.GAP"),
+        (None, "pol.gap"),
+        (None, None),
+        ("UNK", None),
+    ]
+    audits = _rows(*({"cause_code": first, "cause2_code": second} for first, second in rows), comment="misclick")
+    tagging = tag_errors(audits, TAXONOMY)
+    assert [(tag.why, tag.by, tag.confidence) for tag in tagging.tags] == [
+        ("PPL.KNOW", "person", 1.0),
+        ("PPL.KNOW", "person", 1.0),
+        ("PPL.KNOW", "person", 0.5),
+        ("POL.GAP", "person", 1.0),
+        ("PPL.SLIP", "rule:comment tells of a slip", 0.6),
+        ("UNK.UNK", "person", 1.0),
+    ]
+    assert tagging.coded_by == (("person", 5), ("rule:comment tells of a slip", 1))
+    assert tagging.undetermined == 1
+
+
+def test_a_foreign_code_of_a_person_is_named():
+    audits = _rows({}, {"cause_code": "PPL.TYPO"})
+    with pytest.raises(DataError, match=r"column cause_code; 1 row; first: audit_id=a0001, cause_code=PPL\.TYPO"):
+        tag_errors(audits, TAXONOMY)
+
+
+def test_the_coders_kappa_agrees_with_the_published_table():
+    # Cohen's kappa of [[0,4,1],[0,8,0],[0,1,5]]: .4842, 95 % .2137 to .7547 (SAS, as printed in statsmodels' tests).
+    codes, table = ("PPL.SLIP", "PPL.KNOW", "POL.GAP"), [[0, 4, 1], [0, 8, 0], [0, 1, 5]]
+    pairs = [(codes[i], codes[j]) for i in range(3) for j in range(3) for _ in range(table[i][j])]
+    audits = _rows(*({"cause_code": first, "cause2_code": second} for first, second in pairs), {"cause_code": codes[0]})
+    kappa = tag_errors(audits, TAXONOMY).coder_kappa
+    assert [round(value, 4) for value in (kappa.value, kappa.low, kappa.high)] == [0.4842, 0.2137, 0.7547]
+
+
+def test_kappa_is_not_told_where_a_coder_gave_one_code_and_has_no_interval_where_it_is_perfect():
+    same = [{"cause_code": "PPL.SLIP", "cause2_code": "PPL.SLIP"}] * 3
+    assert tag_errors(_rows(*same), TAXONOMY).coder_kappa is None
+    other = [{"cause_code": "POL.GAP", "cause2_code": "POL.GAP"}]
+    kappa = tag_errors(_rows(*same, *other), TAXONOMY).coder_kappa
+    assert (kappa.value, kappa.low) == (1.0, None)
+
+
+# --- the Pareto -------------------------------------------------------------------------------------------------------
+
+
+def test_shares_follow_the_weights_and_the_severities():
+    audits = _rows(
+        {"comment": "misclick", "weight": 3.0, "severity": "non_critical"},
+        {"comment": "wrong queue", "weight": 1.0, "severity": "safety_critical"},
+        {"label": "hate", "weight": 96.0},  # no error
+    )
+    rows = tag_errors(audits, TAXONOMY).to_frame().set_index("code")
+    assert rows["share"].to_dict() == {"PPL.SLIP": 0.75, "PRC.ROUTE": 0.25}  # 3 and 1 of 4
+    assert rows["weighted_share"].to_dict() == {"PPL.SLIP": 3 / 28, "PRC.ROUTE": 25 / 28}  # 3 × 1 and 1 × 25 of 28
+    assert rows["cumulative"].tolist() == [0.75, 1.0]
+    assert rows.loc["PRC.ROUTE", ["bone", "owner", "controllable_by"]].tolist() == ["PRC", "workforce", "client"]
+    assert tag_errors(_rows({}), TAXONOMY).why[0].weighted_share is None
+
+
+def test_measurement_causes_are_counted_apart_and_what_is_not_determined_comes_last():
+    audits = _rows({"dispute": "upheld_rater"}, {"comment": "misclick"}, *({} for _ in range(8)))
+    tagging = tag_errors(audits, TAXONOMY)
+    assert (tagging.errors, tagging.measurement_errors, tagging.undetermined) == (10, 1, 8)
+    assert tagging.measurement_share.value == pytest.approx(0.1)
+    assert [cause.code for cause in tagging.why] == ["MEA.GT_WRONG", "PPL.SLIP", "UNK.UNK"]
+    assert [(part.name, part.errors) for part in tagging.by_owner] == [
+        ("qa", 1),
+        ("site_ops", 1),
+        ("not determined", 8),
+    ]
+    assert [part.code for part in tagging.by_control] == ["client", "site", ""]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_planted_policy_update_leads_the_pareto(seed):
+    random = np.random.default_rng(seed)
+    day = np.where(random.random(300) < 0.6, random.uniform(20, 30, 300), random.uniform(0, 20, 300))
+    times = START + pd.to_timedelta(day, unit="D")
+    audits = _rows(*({"decided_at": time, "rater": f"r{random.integers(20)}"} for time in times))
+    tagging = tag_errors(audits, TAXONOMY, events=_events(start=START + pd.Timedelta(days=20)))
+    planted = int((day >= 20).sum())
+    assert (tagging.why[0].code, tagging.why[0].errors) == ("TRN.UPD", planted)
+    assert tagging.why[0].share.value == pytest.approx(planted / 300)
+    finding = next(finding for finding in tagging.findings() if finding.kind == "why")
+    assert finding.grade == "possible"  # a rule's hint is no proof
+
+
+def test_nothing_is_said_of_causes_where_nothing_hints_at_one():
+    tagging = tag_errors(_rows(*({} for _ in range(50)), comment="a slur"), TAXONOMY)
+    assert tagging.undetermined == 50
+    assert [finding.kind for finding in tagging.findings()] == ["what"]
+    assert "50 without a hint" in tagging.summary()
+
+
+def test_a_kind_is_rarely_shown_to_lead_where_both_are_as_frequent(write):
+    # Separate 95 % intervals around two complementary shares: far fewer than 5 % false alarms are promised.
+    taxonomy, random, alarms = _no_rules(write), np.random.default_rng(1), 0
+    for _ in range(60):
+        over = random.random(150) < 0.5
+        labels = pd.DataFrame({"label": np.where(over, "hate", "benign"), "truth": np.where(over, "benign", "hate")})
+        labels["rater"], labels["audit_id"] = random.integers(0, 30, 150).astype(str), [f"a{i:03}" for i in range(150)]
+        alarms += tag_errors(labels, taxonomy).findings()[0].grade == "shown"
+    assert alarms <= 7  # P(more | 5 %) = 1 %
+
+
+def test_causes_are_likely_where_people_coded_most_of_them_and_agree():
+    coded = [{"cause_code": "PPL.KNOW", "cause2_code": "PPL.KNOW"}] * 6 + [
+        {"cause_code": "POL.GAP", "cause2_code": "POL.GAP"}
+    ] * 3
+    grades = {finding.kind: finding.grade for finding in tag_errors(_rows(*coded), TAXONOMY).findings()}
+    assert grades == {"what": "shown", "why": "likely", "owner": "likely"}
+    split = [
+        {"cause_code": "PPL.KNOW", "cause2_code": "POL.GAP"},
+        {"cause_code": "POL.GAP", "cause2_code": "PPL.KNOW"},
+    ] * 4
+    grades = {finding.kind: finding.grade for finding in tag_errors(_rows(*split), TAXONOMY).findings()}
+    assert grades["why"] == "possible"
+
+
+def _mixed():
+    rows = [{"comment": "misclick"}, {"dispute": "upheld_rater"}, {"tenure_days": 4}, {"cause_code": "POL.GAP"}, {}]
+    rows = [{**row, "rater": f"r{place % 7}", "weight": 1 + place % 3} for place, row in enumerate(rows * 9)]
+    return _rows(*rows, severity="business_critical")
+
+
+def test_row_order_and_engine_do_not_matter():
+    audits, events = _mixed(), _events()
+    tagging = tag_errors(audits, TAXONOMY, events=events)
+    assert tag_errors(audits.sample(frac=1, random_state=3), TAXONOMY, events=events) == tagging
+    assert tag_errors(duckdb.from_df(audits), TAXONOMY, events=duckdb.from_df(events)) == tagging
+
+
+def test_every_finding_leads_to_its_number():
+    tagging = tag_errors(_mixed(), TAXONOMY)
+    kinds = [finding.kind for finding in tagging.findings()]
+    assert kinds == ["what", "why", "owner", "measurement"]
+    for finding in tagging.findings():
+        assert eval(f"tagging.{finding.path}") == finding.estimate
+
+
+# --- bad input --------------------------------------------------------------------------------------------------------
+
+
+def test_a_table_without_errors_is_answered_in_a_sentence():
+    tagging = tag_errors(_rows({"label": "hate"}), TAXONOMY)
+    assert (tagging.errors, tagging.tags, tagging.findings()) == (0, (), ())
+    assert tagging.summary() == "No errors: nothing to tag."
+    assert tagging.to_frame().empty and "share" in tagging.to_frame()
+    plt.close(plot_taxonomy(tagging).figure)
+
+
+def test_missing_columns_are_named_and_rules_without_theirs_are_told():
+    with pytest.raises(DataError, match="no column 'audit_id'"):
+        tag_errors(_rows({}).drop(columns="audit_id"), TAXONOMY)
+    bare = tag_errors(_rows({})[["audit_id", "label", "truth"]], TAXONOMY)
+    assert "first month of the rater: no column tenure_days" in bare.not_available
+    assert "comment tells of a slip: no column comment" in bare.not_available
+    assert "outage: no events were given" in tag_errors(_rows({}), TAXONOMY).not_available
+    with pytest.raises(DataError, match="the events have no column 'start'"):
+        tag_errors(_rows({}), TAXONOMY, events=_events().drop(columns="start"))
+
+
+def test_comments_may_be_hostile_long_and_in_any_script(write):
+    text = DEFAULT.read_text(encoding="utf-8").replace("'\\bmis-?click'", "'(a+)+$', 'ПРОМАХ', \"it's\"")
+    hostile = [
+        "a" * 1_999 + "!",
+        "промах",
+        "x" * 1_000_000 + "it's",
+        "<script>'; drop table x; --",
+        "\ud800 it's",
+        "\x00",
+        7,
+    ]
+    tags = tag_errors(_rows(*({"comment": comment} for comment in hostile)), read_taxonomy(write(text))).tags
+    # A run-away pattern ends, case folds in Cyrillic, only 2,000 characters are read, a quote is only a quote.
+    assert [tag.why == "PPL.SLIP" for tag in tags] == [False, True, False, False, True, False, False]
+
+
+# --- the picture ------------------------------------------------------------------------------------------------------
+
+
+def test_the_picture_hatches_measurement_and_titles_the_answer():
+    tagging = tag_errors(_mixed(), TAXONOMY)
+    ax = plot_taxonomy(tagging)
+    hatched = [bool(bar.get_hatch()) for bar in ax.patches]
+    assert hatched == [cause.measurement for cause in tagging.why]
+    assert [bar.get_height() for bar in ax.patches] == [cause.share.value for cause in tagging.why]
+    assert ax.get_title(loc="left").replace("\n", " ") == tagging.summary()
+    assert ax.lines[-1].get_ydata()[-1] == pytest.approx(1.0)
+    assert len({to_hex(bar.get_facecolor()) for bar in ax.patches}) == 1  # told apart by hatching, not by colour
+    plt.close(ax.figure)

@@ -1,0 +1,224 @@
+"""Since when? Through the public door: tables in, answers out."""
+
+from types import SimpleNamespace
+
+import matplotlib as mpl
+
+mpl.use("agg")
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from rca_lib.findings import DataError, Estimate, Rate
+from rca_lib.questions.trend import date_slices, find_changes
+from rca_lib.reporting.plots.trend import plot_trend
+
+DAYS = pd.date_range("2026-01-05", periods=120)
+
+
+def counts_of(errors, items=200, times=DAYS) -> pd.DataFrame:
+    return pd.DataFrame({"time": times[: len(errors)], "errors": errors, "items": items})
+
+
+def draw(seed: int, rates, items: int = 200) -> pd.DataFrame:
+    return counts_of(np.random.default_rng(seed).binomial(items, rates), items)
+
+
+DOUBLED = np.where(np.arange(120) < 70, 0.05, 0.10)
+
+
+def follow(result: object, path: str) -> object:
+    return eval(f"result.{path}", {"result": result})
+
+
+def test_a_doubled_rate_is_named_with_date_levels_and_difference():
+    trend = find_changes(draw(1, DOUBLED))
+    (change,) = trend.changes
+    assert change.kind == "step"
+    assert change.interval[0] <= 70 <= change.interval[1]
+    assert change.interval_times[0] <= "2026-03-16" <= change.interval_times[1]  # 70 days after 5 January
+    assert change.before.low <= 0.05 <= change.before.high
+    assert change.after.low <= 0.10 <= change.after.high
+    assert change.difference.low <= 0.05 <= change.difference.high
+    assert change.difference.unit == "pp"
+    assert change.p_value <= 0.05
+    assert not change.recent
+    assert trend.summary().startswith("Stepped up by")
+
+
+def test_levels_are_plain_counts_of_their_segments():
+    counts = draw(1, DOUBLED)
+    trend = find_changes(counts)
+    (change,) = trend.changes
+    after = counts.iloc[change.position :]
+    assert (change.after.errors, change.after.items) == (after["errors"].sum(), after["items"].sum())
+    assert change.after.value == pytest.approx(after["errors"].sum() / after["items"].sum())
+
+
+def test_quiet_where_nothing_happened():
+    quiet = find_changes(draw(2, np.full(120, 0.06)))
+    assert quiet.changes == ()
+    assert "No change" in quiet.summary()
+    (steady,) = quiet.findings()
+    assert (steady.kind, steady.grade) == ("steady", "not proven")
+    assert quiet.to_frame().empty
+
+
+def test_row_order_does_not_matter():
+    counts = draw(1, DOUBLED)
+    shuffled = counts.sample(frac=1, random_state=5)
+    assert find_changes(shuffled) == find_changes(counts)
+
+
+def test_every_finding_leads_to_its_estimate():
+    rates = DOUBLED.copy()
+    rates[30] = 0.4
+    trend = find_changes(draw(4, rates))
+    found = trend.findings()
+    assert {finding.kind for finding in found} == {"step", "spike"}
+    for finding in (*found, *find_changes(draw(2, np.full(120, 0.06))).findings()):
+        assert isinstance(finding.estimate, Estimate)
+    for finding in found:
+        assert follow(trend, finding.path) == finding.estimate
+        assert finding.since[1] <= finding.since[0] <= finding.since[2]
+
+
+def test_a_spike_is_an_outlier_and_left_out_of_the_level():
+    rates = np.full(120, 0.05)
+    rates[50:52] = 0.3
+    trend = find_changes(draw(3, rates))
+    (spike,) = trend.outliers
+    assert (spike.position, spike.length) == (50, 2)
+    assert isinstance(spike.value, Rate)
+    assert trend.changes == ()
+    assert "spike" in trend.summary()
+
+
+def test_a_change_in_the_last_days_is_recent_and_only_likely():
+    rates = np.where(np.arange(120) < 115, 0.05, 0.35)
+    trend = find_changes(draw(6, rates))
+    assert trend.changes[-1].recent
+    assert "unconfirmed" in trend.summary()
+    assert {finding.grade for finding in trend.findings() if finding.kind == "step"} == {"likely"}
+
+
+def test_rates_above_one_half_are_read_as_well():
+    counts = draw(1, DOUBLED)
+    mirrored = counts.assign(errors=counts["items"] - counts["errors"])
+    one, other = find_changes(counts).changes, find_changes(mirrored).changes
+    assert [change.position for change in one] == [change.position for change in other]
+    assert other[0].after.value == pytest.approx(1 - one[0].after.value)
+    assert other[0].difference.value == pytest.approx(-one[0].difference.value)
+
+
+def test_effective_counts_need_not_be_whole():
+    counts = draw(1, DOUBLED)
+    half = counts.assign(errors=counts["errors"] * 0.37, items=counts["items"] * 0.37)
+    assert len(find_changes(half).changes) == 1
+
+
+def test_missing_days_and_numbers_as_times_are_read():
+    counts = draw(1, DOUBLED).assign(time=np.arange(120)).drop(index=[5, 6, 40])
+    (change,) = find_changes(counts).changes
+    assert change.interval_times[0] <= 70 <= change.interval_times[1]
+
+
+def test_a_weekly_season_raises_no_alarm_and_is_shown():
+    factors = np.array([1.6, 1.0, 1.0, 1.0, 1.0, 0.7, 0.7])
+    trend = find_changes(draw(3, 0.06 * factors[np.arange(120) % 7]))
+    assert trend.changes == ()
+    assert len(trend.season) == 7
+    assert max(trend.season) == trend.season[0]  # 5 January 2026 is a Monday
+    assert find_changes(draw(3, 0.06 * factors[np.arange(120) % 7]), season=None).season == ()
+
+
+def test_a_step_without_items_is_only_missing():
+    counts = draw(1, DOUBLED)
+    counts.loc[20, ["errors", "items"]] = 0
+    trend = find_changes(counts)
+    assert len(trend.changes) == 1
+    assert np.isnan(trend.steps[20].value)
+
+
+def test_a_measurement_is_answered_in_its_own_unit():
+    values = np.random.default_rng(3).normal(40, 3, 100) + 8 * (np.arange(100) >= 60)
+    (change,) = find_changes(pd.DataFrame({"time": DAYS[:100], "value": values})).changes
+    assert change.interval[0] <= 60 <= change.interval[1]
+    assert change.difference.low <= 8 <= change.difference.high
+    assert change.difference.unit == ""
+
+
+@pytest.mark.parametrize("errors", [[0] * 60, [7] * 60, [200] * 60])
+def test_constant_series_are_answered(errors):
+    trend = find_changes(counts_of(errors))
+    assert trend.changes == ()
+    assert trend.minimum_detectable.value > 0
+
+
+def test_half_against_half_the_minimum_detectable_change_is_found_about_four_times_in_five():
+    quiet = find_changes(draw(1, np.full(120, 0.08)))
+    size = quiet.minimum_detectable.value
+    rates = np.where(np.arange(120) < 60, 0.08 - size / 2, 0.08 + size / 2)
+    named = np.mean([len(find_changes(draw(seed, rates)).changes) > 0 for seed in range(80)])
+    assert 0.65 <= named <= 0.95
+
+
+def test_slices_are_dated_each_by_itself():
+    generator = np.random.default_rng(8)
+    day = np.repeat(DAYS.date, 200)
+    queue = generator.choice(["video", "text"], len(day))
+    rate = np.where((queue == "video") & (np.arange(len(day)) >= 70 * 200), 0.15, 0.05)
+    audits = pd.DataFrame({"day": day, "queue": queue, "error": generator.random(len(day)) < rate})
+    video, text = date_slices(audits, [SimpleNamespace(where={"queue": name}) for name in ("video", "text")])
+    assert video.changes[0].interval[0] <= 70 <= video.changes[0].interval[1]
+    assert text.changes == ()
+
+
+def broken(**columns) -> pd.DataFrame:
+    return pd.DataFrame({"time": [1, 2, 3, 4], "errors": [1, 2, 1, 2], "items": [9, 9, 9, 9]} | columns)
+
+
+@pytest.mark.parametrize(
+    ("counts", "message"),
+    [
+        (broken(errors=[1, 12, 1, 11]), r"errors exceed items.*column errors; 2 rows; first: row=1, time=2, errors=12"),
+        (broken(errors=[1, -2, 1, 1]), r"negative.*column errors; 1 row; first: row=1"),
+        (broken(items=[9, 9, -9, 9], errors=[0, 0, -9, 0]), r"negative.*row=2"),
+        (broken(errors=[1, 2, np.nan, 1]), r"not a finite number.*column errors; 1 row; first: row=2"),
+        (broken(items=[9, np.inf, 9, 9]), r"not a finite number.*column items"),
+        (broken(errors=["1", "two", "1", "1"]), r"not a finite number.*errors=two"),
+        (broken(time=[1, 2, 2, 4]), r"there twice.*column time; 1 row; first: row=2, time=2"),
+        (broken(time=["2026-01-01", "soon", "2026-01-03", "2026-01-04"]), r"not a time.*time=soon"),
+        (broken(items=[0, 0, 0, 0], errors=[0, 0, 0, 0]), r"no step has any items"),
+        (broken().head(1), r"at least two steps"),
+        (broken().drop(columns="items"), r"no column 'items'"),
+    ],
+)
+def test_bad_input_is_named_by_its_first_offender(counts, message):
+    with pytest.raises(DataError, match=message):
+        find_changes(counts)
+
+
+def test_an_alpha_that_is_no_probability_is_refused():
+    with pytest.raises(ValueError, match="alpha"):
+        find_changes(broken(), alpha=5)
+
+
+def test_the_picture_says_the_answer_and_marks_spike_event_and_target():
+    rates = DOUBLED.copy()
+    rates[30] = 0.4
+    trend = find_changes(draw(4, rates))
+    events = pd.DataFrame({"start": ["2026-03-15", "2030-01-01"], "title": ["new tool", "far away"]})
+    axes = plot_trend(trend, events=events, target=0.06)
+    assert axes.get_title(loc="left").replace("\n", " ") == trend.summary()
+    labels = axes.get_legend_handles_labels()[1]
+    assert {"level", "spike", "target", "when (95 %)"} <= set(labels)
+    assert [text.get_text() for text in axes.texts] == ["new tool"]
+    plt.close(axes.figure)
+
+
+def test_a_quiet_series_is_drawn_too():
+    axes = plot_trend(find_changes(counts_of([0] * 30)), plt.figure().add_subplot())
+    assert "No change" in axes.get_title(loc="left")
+    plt.close(axes.figure)
