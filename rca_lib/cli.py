@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 
 PROJECT = Path(__file__).resolve().parents[1]
 app = typer.Typer(
-    help="Root-cause analysis of audited decisions.", no_args_is_help=True, add_completion=False, rich_markup_mode=None
+    help="Root-cause analysis of audited decisions.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
 )
 console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
 

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from sklearn.feature_extraction.text import CountVectorizer
 
-from rca_lib.stats.clusters import clip_text, split_texts
+from rca_lib.stats.clusters import _set_apart, clip_text, split_texts
 
 TOPICS = (
     "screen stayed black and the video never loaded",
@@ -85,19 +86,27 @@ def test_any_script_has_words(pair):
     assert len(split.terms) == 2 and split.parts[0] != split.parts[-1]
 
 
-def test_the_words_of_a_part_weigh_as_computed_by_hand():
-    # black stands in 40 of 40 texts of its part, screen in 20; pixels in 20. By c-TF-IDF with 80 counts over 2 parts the
-    # weights are 1·ln(1+40·2/80·…): black first, then the two of equal weight by the alphabet.
-    texts = ["black pixels"] * 20 + ["black screen"] * 20 + ["slur dialect"] * 20
-    split = split_texts(texts)
-    assert split.terms[0][0] == "black" or len(split.terms) == 3
+def test_the_words_of_a_part_are_those_computed_by_hand():
+    # Texts with each word, by part: black 40/0, pixels 20/0, note 20/10, slur 0/40, local 0/25. With 155 counts over
+    # two parts a class holds 77.5 on average: black weighs 1·ln(1 + 77.5/40) = 1.08, pixels .5·ln(1 + 77.5/20) = .79
+    # and note .5·ln(1 + 77.5/30) = .64, all at least half as much; note is just twice as frequent as in the other
+    # part. Slur weighs 1.08, local .625·ln(1 + 77.5/25) = .88. The order is the alphabet's.
+    first = ["black pixels"] * 20 + ["black note"] * 20
+    second = ["slur local"] * 25 + ["slur note"] * 10 + ["slur"] * 5
+    matrix = CountVectorizer().fit(first + second)
+    words, counts = matrix.get_feature_names_out(), matrix.transform(first + second)
+    parts = np.repeat([0, 1], 40)
+    assert _set_apart(counts, parts, words) == (("black", "note", "pixels"), ("local", "slur"))
+    # With a rival note more, note is no longer twice as frequent in the first part.
+    counts = matrix.transform([*first, *second[:-1], "slur note"])
+    assert _set_apart(counts, parts, words) == (("black", "pixels"), ("local", "slur"))
 
 
-def test_the_same_seed_gives_the_same_split_and_the_names_hold_from_sample_to_sample():
+def test_the_same_seed_gives_the_same_split_and_the_names_hold_from_period_to_period():
     texts, _ = _planted(1, (90, 70))
     assert split_texts(texts, seed=5) == split_texts(texts, seed=5)
     names = {split_texts(_planted(seed, (90, 70))[0], seed=seed).terms for seed in range(4)}
-    assert {len(terms) for terms in names} == {2}
+    assert names == {(("black", "loaded", "screen"), ("dialect", "local", "raters"))}
 
 
 def test_long_and_hostile_texts_are_clipped_and_kept():

@@ -74,9 +74,10 @@ def test_the_difference_of_two_rates_has_the_textbook_interval():
         Cells(np.zeros((1, 1), np.int64), np.array([n]), np.array([k]), np.array([n]))
         for k, n in ((48.0, 80.0), (56.0, 70.0))
     ]
-    found = compare_means(*cells, [(0.0, 1.0)] * 2)
+    found, p_value = compare_means(*cells, [(0.0, 1.0)] * 2)
     assert found.value == pytest.approx(0.2)
     assert found.high - found.value == pytest.approx(0.142495, abs=1e-6)
+    assert p_value == pytest.approx(0.005943, abs=1e-6)  # z = 0.2 / 0.0727029 = 2.750921, two-sided
 
 
 def test_clusters_that_differ_widen_the_interval_and_it_covers_as_promised():
@@ -86,8 +87,8 @@ def test_clusters_that_differ_widen_the_interval_and_it_covers_as_promised():
         for _ in range(2):  # 20 raters with their own new error rate in each period: mean 0.2, so no true change
             errors = draw.binomial(50, draw.beta(4, 16, 20)).astype(float)
             cells.append(Cells(np.arange(20)[None], np.full(20, 50.0), errors, np.full(20, 50.0)))
-        clustered = compare_means(*cells, [(0.0, 1.0)] * 2, clusters=0)
-        alone = compare_means(*cells, [(0.0, 1.0)] * 2)
+        clustered, _ = compare_means(*cells, [(0.0, 1.0)] * 2, clusters=0)
+        alone, _ = compare_means(*cells, [(0.0, 1.0)] * 2)
         hits += clustered.low <= 0 <= clustered.high
         naive += alone.low <= 0 <= alone.high
     assert 0.92 <= hits / 400 <= 0.98

@@ -143,6 +143,13 @@ def test_pictures_are_embedded_with_a_text_and_never_inline():
     assert "<svg" not in page
 
 
+def test_a_caption_does_not_repeat_the_answer_above_it():
+    chart = display({"image/svg+xml": SVG}, **{"image/svg+xml": {"alt": "Errors rose"}})
+    page = report(outputs(display({"text/html": "<p class='answer'>Errors rose</p>"}), chart))
+    assert page.count("Errors rose") == 2
+    assert 'alt="Errors rose"' in page
+
+
 def test_tables_scroll_by_keyboard_and_numbers_stand_flush_right():
     table = (
         '<table border="1" class="dataframe"><thead><tr style="text-align: right;"><th></th><th>policy</th>'
@@ -156,7 +163,7 @@ def test_tables_scroll_by_keyboard_and_numbers_stand_flush_right():
     assert page.count('<th class="number">rate</th>') == page.count('<td class="number">6.2 %</td>') == 2
     assert page.count('<td class="number">−1</td>') == 2
     assert "<th>policy</th>" in page
-    assert "<td>2 of us</td>" in page
+    assert '<td class="short">2 of us</td>' in page
 
 
 def test_code_is_hidden_unless_asked_for_and_messages_are_no_errors():

@@ -8,6 +8,7 @@ import pytest
 
 from rca_lib.batch.grid import Run
 from rca_lib.batch.publishing import Failure, find_standing, publish, sweep, write_failure
+from rca_lib.findings import DataError
 
 NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)
 
@@ -85,3 +86,8 @@ def test_a_failure_page_escapes_what_it_tells(run):
     assert "<img" not in page
     assert "<strong>&lt;b&gt;E</strong>: &lt;script&gt;" in page
     assert "<title>&lt;i&gt; · 2026-01</title>" in page
+
+
+def test_a_failure_page_hands_on_the_mend_of_the_data(run):
+    error = str(DataError("no labels", column="label", mend="name the column <in> the mapping"))
+    assert "<p>Name the column &lt;in&gt; the mapping.</p>" in write_failure(run, Failure("DataError", error))

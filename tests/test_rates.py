@@ -169,8 +169,8 @@ def test_sizes_of_two_samples_agree_with_r_power_prop_test():
 
 
 def test_the_size_of_one_sample_agrees_with_the_nist_handbook():
-    # NIST 7.2.4.2: p0 .10, p1 .20, one-sided 5 %, power 90 %: at least 102; corrected by 1/δ 112
-    size = one_rate_size(0.10, 0.20, power=0.9, two_sided=False)
+    # NIST 7.2.4.2: p0 .10, p1 .20, one-sided 5 % (two-sided 10 %), power 90 %: at least 102; corrected by 1/δ 112
+    size = one_rate_size(0.10, 0.20, alpha=0.10, power=0.9)
     assert np.ceil(size) == 102
     assert np.ceil(size + 1 / 0.10) == 112
 

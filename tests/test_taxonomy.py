@@ -70,7 +70,7 @@ FAULTS = [
     ("  PPL: {name: People,", "  PPL: {name: People, parent: NONE,", "unknown parent 'NONE'"),
     ("{tenure_days: {at_most: 30}}", "{tenure_dayz: {at_most: 30}}", "no column 'tenure_dayz'"),
     ("{tenure_days: {at_most: 30}}", "{tenure_days: {at_most: soon}}", "at_most of tenure_days is 'soon'"),
-    ("{tenure_days: {at_most: 30}}", "{team: {at_most: 30}}", "team holds no numbers"),
+    ("{tenure_days: {at_most: 30}}", "{team: {at_most: 30}}", "at_most does not suit team"),
     ("{tenure_days: {at_most: 30}}", "{team: {equals: [a]}}", r"equals of team is \['a'\]"),
     ("{not_equal_column: policy_version_decided}", "{not_equal_column: policy_versio}", "no column 'policy_versio'"),
     ("{dispute: {equals: upheld_rater}}", "{dispute: {equals: upheld}}", "dispute is never 'upheld'"),
@@ -140,6 +140,7 @@ def test_a_parent_may_be_named_and_a_code_is_found_by_its_last_part(write):
         ),
         ({"label": "escalate", "truth": "hate"}, "wrong_escalation"),
         ({"label": "hate", "truth": "hate", "action": "remove", "true_action": "remove", "error": 1}, "technical"),
+        ({"label": "hate", "truth": "hate", "action": None, "true_action": "remove", "error": 1}, "technical"),
         ({"label": None, "truth": "hate", "error": 1}, "incomplete"),
     ],
 )

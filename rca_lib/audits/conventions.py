@@ -2,59 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
 
-from rca_lib.audits.csv_files import Source
-from rca_lib.audits.mapping import COLUMNS, IDS, Mapping, Plan, quote
+from rca_lib.audits.csv_files import Source, run
+from rca_lib.audits.mapping import COLUMNS, Mapping, Plan, quote
 from rca_lib.findings import DataError
 
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
-    """How the file writes dates, numbers and times, declared or proven."""
+    """How the file writes dates, numbers and times; `proven` says that its own dates prove the order of day and month.
 
-    order: str
+    `epoch` is day 0 of serial dates, `per_cent` says that shares without a sign are per cent.
+    """
+
+    day_first: bool
+    proven: bool
     decimal: str
     per_cent: bool
     zone: str
     epoch: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Offender:
+    row: int
+    column: str
+    value: str
+    test: str
+
+
 def settle(engine: duckdb.DuckDBPyConnection, plan: Plan, mapping: Mapping, source: Source) -> Conventions:
-    """Settle how the file writes dates, numbers and times.
+    """Settle how the file writes dates, numbers and times, from the view `texts`.
 
     Raises
     ------
     DataError
         If the order of day and month, the decimal mark, the unit of percentages or the time zone stay open.
     """
-    times = [f"t_{name}" for name in plan.places if COLUMNS[name].kind == "time"]
-    numbers = [f"t_{name}" for name in plan.places if COLUMNS[name].kind in ("number", "whole")]
+    times, numbers = _texts_of(plan, "time"), _texts_of(plan, "number", "whole")
+    run(engine, f"create table evidence as select row, pointed_id, t_site, {', '.join(times + numbers)} from texts")
     decimal = mapping.decimal or source.decimal or _settle_decimal(engine, numbers)
     if mapping.percent is None:
         _refuse_mixed_percent(engine, numbers, decimal)
-    open_zone = first_offender(engine, times, "not has_offset({0})") if mapping.time_zone is None else None
+    open_zone = _first(engine, times, "not has_offset({0})") if mapping.time_zone is None else None
     if open_zone:
         mend = "write time_zone: with the IANA zone of the export's clock, such as UTC or Europe/Berlin, in the mapping"
-        raise _open_question(engine, "no time zone is declared", open_zone, mend)
-    order = mapping.date_order or _settle_order(engine, times)
-    return Conventions(order, decimal, mapping.percent == "percent", mapping.time_zone or "UTC", source.epoch)
+        raise _question(engine, "no time zone is declared", open_zone, mend)
+    proven = _settle_order(engine, times) if mapping.date_order is None else None
+    return Conventions(
+        day_first=(mapping.date_order or proven) == "dmy",
+        proven=proven is not None,
+        decimal=decimal,
+        per_cent=mapping.percent == "percent",
+        zone=mapping.time_zone or "UTC",
+        epoch=source.epoch,
+    )
+
+
+def _texts_of(plan: Plan, *kinds: str) -> list[str]:
+    return [f"t_{name}" for name in plan.places if COLUMNS[name].kind in kinds]
 
 
 def _settle_decimal(engine: duckdb.DuckDBPyConnection, numbers: Sequence[str]) -> str:
-    dot = first_offender(engine, numbers, "proves_point({0})")
-    comma = first_offender(engine, numbers, "proves_comma({0})")
-    unclear = None if dot or comma else first_offender(engine, numbers, "proves_no_mark({0})")
+    point, comma = _first(engine, numbers, "proves_point({0})"), _first(engine, numbers, "proves_comma({0})")
+    unclear = None if point or comma else _first(engine, numbers, "proves_no_mark({0})")
     mend = 'write decimal: "." or decimal: "," in the mapping'
-    if dot and comma:
-        raise _open_question(engine, f"ambiguous decimal mark: {dot[2]} and {comma[2]} stand in one file", comma, mend)
+    if point and comma:
+        problem = f"ambiguous decimal mark: {point.value} and {comma.value} stand in one file"
+        raise _question(engine, problem, comma, mend)
     if unclear:
-        raise _open_question(
-            f"ambiguous decimal mark: {unclear[2]} may be thousands, and no value proves it", unclear, mend
-        )
+        problem = f"ambiguous decimal mark: {unclear.value} may be thousands, and no value proves which"
+        raise _question(engine, problem, unclear, mend)
     return "," if comma else "."
 
 
@@ -62,79 +84,70 @@ def _refuse_mixed_percent(engine: duckdb.DuckDBPyConnection, numbers: Sequence[s
     mend = "write percent: share or percent: percent in the mapping, for the numbers without a sign"
     value = f"number({{0}}, {quote(decimal)}, false)"
     for name in numbers:
-        signed = first_offender(engine, [name], "contains({0}, '%')")
-        plain = first_offender(engine, [name], "not contains({0}, '%')") if signed else None
-        if name == "t_model_score" and not signed:
-            signed = first_offender(engine, [name], f"{value} > 1 and {value} <= 100")
-            plain = first_offender(engine, [name], f"{value} > 0 and {value} < 1") if signed else None
-        if signed and plain:
-            raise _open_question(
-                engine, f"mixed percent units: {signed[2]} and {plain[2]} stand in one column", plain, mend
-            )
+        large = _first(engine, [name], "contains({0}, '%')")
+        small = _first(engine, [name], "not contains({0}, '%')") if large else None
+        if name == "t_model_score" and not large:
+            large = _first(engine, [name], f"{value} > 1 and {value} <= 100")
+            small = _first(engine, [name], f"{value} > 0 and {value} < 1") if large else None
+        if large and small:
+            problem = f"mixed percent units: {large.value} and {small.value} stand in one column"
+            raise _question(engine, problem, small, mend)
 
 
-def _settle_order(engine: duckdb.DuckDBPyConnection, times: Sequence[str]) -> str:
-    day_first = first_offender(engine, times, "is_two_numbers({0}) and first_number({0}) > 12")
-    month_first = first_offender(engine, times, "is_two_numbers({0}) and second_number({0}) > 12")
+def _settle_order(engine: duckdb.DuckDBPyConnection, times: Sequence[str]) -> str | None:
+    day_first = _first(engine, times, "is_two_numbers({0}) and first_number({0}) > 12")
+    month_first = _first(engine, times, "is_two_numbers({0}) and second_number({0}) > 12")
+    unclear = None if day_first or month_first else _first(engine, times, "is_two_numbers({0})")
     mend = "write date_order: dmy or date_order: mdy in the mapping"
     if day_first and month_first:
-        both = f"{day_first[2]} and {month_first[2]} stand in one file"
-        raise _open_question(engine, f"ambiguous order of day and month: {both}", month_first, mend)
-    unclear = None if day_first or month_first else first_offender(engine, times, "is_two_numbers({0})")
+        problem = f"ambiguous order of day and month: {day_first.value} and {month_first.value} stand in one file"
+        raise _question(engine, problem, month_first, mend)
     if unclear:
-        raise _open_question(
-            f"ambiguous order of day and month: values such as {unclear[2]} prove nothing", unclear, mend
-        )
-    return "dmy" if day_first else "mdy" if month_first else "ymd"
+        problem = f"ambiguous order of day and month: values such as {unclear.value} prove nothing"
+        raise _question(engine, problem, unclear, mend)
+    return "dmy" if day_first else "mdy" if month_first else None
 
 
-def first_offender(
-    engine: duckdb.DuckDBPyConnection, names: Iterable[str], condition: str
-) -> tuple[int, str, str, str] | None:
-    """Return row, column and value of the first text of which a condition holds, and the condition."""
+def _first(engine: duckdb.DuckDBPyConnection, names: Sequence[str], test: str) -> _Offender | None:
+    """Find the first row of which a test holds in one of the columns."""
     found = []
     for name in names:
-        test = condition.format(name)
-        rows = engine.sql(f"select row, {name} from texts where {test} limit 1").fetchall()
-        found += [(row, name.removeprefix("t_"), value, test) for row, value in rows]
-    return min(found, default=None)
+        query = f"select row, {name} from evidence where {test.format(name)} limit 1"
+        found += [(row, name, value) for row, value in engine.sql(query).fetchall()]
+    if not found:
+        return None
+    row, name, value = min(found)
+    return _Offender(row, name.removeprefix("t_"), value, test.format(name))
 
 
-def _open_question(
-    engine: duckdb.DuckDBPyConnection, problem: str, offender: tuple[int, str, str, str], mend: str
-) -> DataError:
-    row, column, value, test = offender
-    rows = engine.sql(f"select count(*) from texts where {test}").fetchall()[0][0]
-    return DataError(problem, column=column, rows=rows, first={"source_row": row, column: value}, mend=mend)
+def _question(engine: duckdb.DuckDBPyConnection, problem: str, offender: _Offender, mend: str) -> DataError:
+    rows = engine.sql(f"select count(*) from evidence where {offender.test}").fetchall()[0][0]
+    first = {"source_row": offender.row, offender.column: offender.value}
+    return DataError(problem, column=offender.column, rows=rows, first=first, mend=mend)
 
 
 def count_repairs(
     engine: duckdb.DuckDBPyConnection, plan: Plan, mapping: Mapping, how: Conventions
 ) -> tuple[tuple[str, int], ...]:
-    """Count the rows in which something was repaired: (what, rows), nothing for what did not occur."""
-    kinds: dict[str, list[str]] = {}
-    for name in plan.places:
-        kinds.setdefault(COLUMNS[name].kind, []).append(f"t_{name}")
-    cells = [place for name in IDS for place in plan.places.get(name, ()) if isinstance(place, int)]
-    numbers = kinds.get("number", []) + kinds.get("whole", [])
+    """Count the rows in which something was repaired: (what, rows), only what occurred."""
+    times, numbers = _texts_of(plan, "time"), _texts_of(plan, "number", "whole")
+    zones = mapping.site_time_zones if isinstance(mapping.site_time_zones, dict) else {}
     rules = {
-        "ids with .0": [f"regexp_matches(c{place}, '^\\s*\\d+\\.0\\s*$')" for place in cells],
-        f"serial dates, day 0 is {how.epoch}": [f"is_serial({text})" for text in kinds["time"]],
-        "days without a time, read as the site's midnight": [f"is_day_only({text})" for text in kinds["time"]],
+        "ids with .0": ["pointed_id"],
+        f"serial dates, day 0 is {how.epoch}": [f"is_serial({text})" for text in times],
+        "days without a time, read as midnight at the site": [f"is_day_only({text})" for text in times],
+        "order of day and month, by what other dates prove": [
+            f"is_two_numbers({text})" for text in times if how.proven
+        ],
         "mm:ss durations": [f"contains({text}, ':')" for text in numbers],
         "per cent signs": [f"contains({text}, '%')" for text in numbers],
         "decimal commas": [f"contains({text}, ',')" for text in numbers if how.decimal == ","],
+        "sites not in site_time_zones, read in the file's zone": [f"t_site not in ({', '.join(map(quote, zones))})"]
+        if zones
+        else [],
     }
-    if not mapping.date_order:
-        rules[f"day and month by the order that other dates prove ({how.order})"] = [
-            f"is_two_numbers({text})" for text in kinds["time"]
-        ]
-    if isinstance(mapping.site_time_zones, dict):
-        named = ", ".join(map(quote, mapping.site_time_zones))
-        rules["sites without a time zone of their own, read in the file's"] = [f"t_site not in ({named})"]
     counts = [
-        f"count_if({' or '.join(f'coalesce({test}, false)' for test in tests)})" if tests else "0"
-        for tests in rules.values()
+        f"count_if({' or '.join(f'coalesce({test}, false)' for test in tests) or 'false'})" for tests in rules.values()
     ]
-    found = engine.sql(f"select {', '.join(counts)} from texts join raw using (row)").fetchall()[0]
+    found = engine.sql(f"select {', '.join(counts)} from evidence").fetchall()[0]
     return tuple((what, rows) for what, rows in zip(rules, found, strict=True) if rows)

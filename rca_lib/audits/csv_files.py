@@ -69,13 +69,15 @@ def read_csv(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping, wo
     """
     csv.field_size_limit(sys.maxsize)
     scan, clean = _scan(path), path
-    sha256, repairs = scan.sha256, []
+    sha256 = scan.sha256
     encoding, mark = _find_encoding(path, mapping.encoding, scan.is_utf8)
-    if mark:
-        repairs.append("byte-order mark")
-    if encoding != "utf-8" or not scan.is_utf8 or scan.returns > scan.pairs == 0 == scan.feeds:
-        clean, scan = _rewrite(path, encoding, work)
-        repairs.append(f"encoding {encoding}{'' if encoding != 'utf-8' else ', broken characters replaced'}")
+    mixed_ends = 0 < scan.pairs < scan.feeds or scan.returns > scan.feeds == 0
+    repairs = ["byte-order mark"] * mark + ["line ends"] * mixed_ends
+    if encoding != "utf-8" or not scan.is_utf8:
+        repairs.append("broken characters of utf-8" if encoding == "utf-8" else f"encoding {encoding}")
+    if encoding != "utf-8" or not scan.is_utf8 or mixed_ends:
+        clean = _rewrite(path, encoding, work)
+        scan = _scan(clean)
     with clean.open(encoding="utf-8-sig", newline="") as handle:
         head = handle.read(CHUNK)
     delimiter, above, names = _find_header(head, mapping)
@@ -84,10 +86,9 @@ def read_csv(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping, wo
     cells = [f"c{place}" for place in range(len(names))]
     try:
         load_csv(engine, "loaded", clean, cells, delimiter, above)
-    except duckdb.Error:
-        clean, scan = _rewrite(clean, "utf-8", work)
-        repairs.append("mixed line ends")
-        _load_or_explain(engine, clean, cells, delimiter, above, path.name)
+    except duckdb.Error as error:
+        problem = " ".join(str(error).replace(str(clean), path.name).split())[:160]
+        raise DataError(f"{path.name} is no readable CSV: {problem}", mend="export it again as CSV UTF-8") from None
     blanks = _blank_records(clean, delimiter, above) if scan.has_blank_lines else []
     _place_rows(engine, blanks, above + 2, delimiter, cells, work)
     lines_above = sum(1 + "".join(row).count("\n") for row in islice(_records(head, delimiter), above + 1))
@@ -143,7 +144,7 @@ def _find_encoding(path: Path, declared: str | None, is_utf8: bool) -> tuple[str
     return ("utf-8" if letters > broken else "cp1252"), False
 
 
-def _rewrite(path: Path, encoding: str, work: Path) -> tuple[Path, _Bytes]:
+def _rewrite(path: Path, encoding: str, work: Path) -> Path:
     """Write the text anew as UTF-8 with plain line ends; what cannot be decoded becomes U+FFFD."""
     clean = work / f"{path.stem[:40]}-{encoding}.csv"
     try:
@@ -155,7 +156,7 @@ def _rewrite(path: Path, encoding: str, work: Path) -> tuple[Path, _Bytes]:
                 out.write(part)
     except (LookupError, UnicodeError) as error:
         raise DataError(f"{path.name}: {error}", mend="name another encoding in the mapping") from None
-    return clean, _scan(clean)
+    return clean
 
 
 # header --------------------------------------------------------------------------------------------------------------
@@ -210,21 +211,11 @@ def load_csv(
     ).fetchall()
 
 
-def _load_or_explain(
-    engine: duckdb.DuckDBPyConnection, path: Path, cells: Sequence[str], delimiter: str, above: int, name: str
-) -> None:
-    try:
-        load_csv(engine, "loaded", path, cells, delimiter, above)
-    except duckdb.Error as error:
-        problem = " ".join(str(error).replace(str(path), name).split())[:160]
-        raise DataError(f"{name} is no readable CSV: {problem}", mend="export it again as CSV UTF-8") from None
-
-
 def write_rows(path: Path, rows: Iterable[Sequence[object]], names: Sequence[str]) -> int:
     """Write rows to a passing file that `load_csv` reads back; return their number."""
     count = 0
     with path.open("w", encoding="utf-8", errors="replace", newline="") as handle:
-        out = csv.writer(handle, lineterminator="\n")
+        out = csv.writer(handle)  # CR LF, so that a lone CR or LF in a cell is quoted
         out.writerow(names)
         for count, row in enumerate(rows, 1):  # noqa: B007
             out.writerow(row)
@@ -254,14 +245,14 @@ def _place_rows(
         return
     load_csv(engine, "refused", work / "rejected.csv", names)
     engine.execute(
-        "create table shifts as with gaps as (select unnest($1::bigint[]) as row union all select row::bigint from refused), "
-        f"numbered as (select row, row_number() over (order by row) as shift from gaps) "
-        f"select row - shift + 1 - {first} as at, max(shift) as shift from numbered group by at",
+        "create table shifts as with gaps as (select unnest($1::bigint[]) as row union all select row::bigint from "
+        "refused), numbered as (select row, row_number() over (order by row) as shift from gaps) "
+        f"select row - shift + 1 - {first} as k_from, max(shift) as shift from numbered group by k_from",
         [blanks],
     ).fetchall()
     engine.execute(
         f"create table raw as select k + {first} + coalesce(shift, 0) as row, null::varchar as rejected, {listed} "
-        "from (select rowid as k, * from loaded) asof left join shifts on k >= at"
+        "from (select rowid as k, * from loaded) asof left join shifts on k >= k_from"
     ).fetchall()
     engine.execute(f"insert into raw select row::bigint, rejected, {listed} from refused").fetchall()
     engine.execute("drop table loaded").fetchall()
@@ -272,9 +263,8 @@ def _split_rejected(rejected: Any, delimiter: str, width: int) -> Iterator[list[
     offset = 0
     while batch := rejected.fetchmany(1000):
         for line, text, message in batch:
-            parts = [text.strip("\r\n")]
-            if "unterminated" in message:
-                parts = text.strip("\r\n").split("\n")
+            text = text.strip("\r\n")
+            parts = re.split("\r?\n", text) if "unterminated" in message else [text]
             for number, part in enumerate(parts):
                 cells = next(csv.reader([part], delimiter=delimiter), [])
                 if len(cells) > width:
@@ -297,3 +287,8 @@ def _account_for_lines(engine: duckdb.DuckDBPyConnection, name: str, lines: int,
             first={"source_row": first} if first else None,
             mend="close or double the quote there, or export the file again",
         )
+
+
+def run(engine: duckdb.DuckDBPyConnection, statement: str) -> None:
+    """Run statements to their end."""
+    engine.execute(statement).fetchall()

@@ -13,11 +13,11 @@ from urllib.parse import quote as quote_url
 import duckdb
 
 from rca_lib.audits.conventions import count_repairs, settle
-from rca_lib.audits.csv_files import Source
+from rca_lib.audits.csv_files import Source, run
 from rca_lib.audits.ledger import Ledger, escape_formula
 from rca_lib.audits.mapping import EXTRA_OF_QUARANTINE, Mapping, identifier, plan_columns, quote
 from rca_lib.audits.reading import read_source
-from rca_lib.audits.rules import create_fates, create_judged, create_texts, output_columns, run, suggest
+from rca_lib.audits.rules import create_fates, create_judged, create_texts, output_columns, suggest
 from rca_lib.audits.tables import AUDITS
 from rca_lib.audits.weighting import add_weights, read_population
 from rca_lib.findings import DataError
@@ -170,10 +170,8 @@ def _write(
 ) -> None:
     folder.mkdir()
     used = ", ".join(column for column in output.values() if column != "source_file")
-    run(
-        engine,
-        f"create table kept as select {used}, {MONTH} as month from weighted where fate = 'kept' order by k_site, month",
-    )
+    rows = "from weighted where fate = 'kept' order by k_site, month"
+    run(engine, f"create table kept as select {used}, {MONTH} as month {rows}")
     own = output | {"source_file": quote(read.name)}
     listed = ", ".join(f"{column} as {identifier(name)}" for name, column in own.items())
     for site, month in engine.sql("select distinct k_site, month from kept order by all").fetchall():

@@ -90,8 +90,8 @@ def random_of(site: str, seed: int, purpose: str) -> np.random.Generator:
 def draw_decisions(site: Site, day: np.ndarray, *, error_rate: float, seed: int) -> Rows:
     """Draw a decision for each entry of `day` (numbers of days), with the site's causes at work.
 
-    Every draw is made whether a cause uses it or not, and `error_rate` is met before the causes work: the same seed
-    without a cause gives the same decisions but for what the cause did.
+    Every draw is made whether a cause uses it or not, and `error_rate` is met every 30 days before the causes work: the
+    same seed without a cause gives the same decisions but for what the cause did.
 
     Returns
     -------
@@ -105,7 +105,9 @@ def draw_decisions(site: Site, day: np.ndarray, *, error_rate: float, seed: int)
     chance = dict(zip(_DRAWS, rng.random((len(_DRAWS), len(day))), strict=True))
     difficulty = rng.normal(0, _DIFFICULTY, len(day))
     plain = _hardness(_compose(site, day, chance, ()), site) + difficulty
-    level = brentq(lambda shift: expit(plain + shift).mean() - error_rate, -20, 20, xtol=1e-9)
+    level = np.empty(len(day))
+    for month in (day // 30 == number for number in range(day.max() // 30 + 1)):
+        level[month] = _level(plain[month], error_rate)
     rows = _compose(site, day, chance, site.causes) | {"difficulty": difficulty}
     rows["hardness"] = _hardness(rows, site) + difficulty + level
     rows["second"] = (chance["second"] * 8 * 3600).astype(int)
@@ -157,7 +159,7 @@ def _name_class(cause: PlantedCause) -> str:
 
 def _settle(cause: PlantedCause, site: Site, days: int, seed: int) -> PlantedCause:
     """Fill in the size and the place; what nobody chose is drawn among the larger ones, so that it can be seen."""
-    rng = random_of(site.name, seed, f"{cause.kind} {cause.start}")
+    rng, world = random_of(site.name, seed, f"{cause.kind} {cause.start}"), WORLD["causes"][cause.kind]
     begins, hired = max((cause.start - site.first_day).days, 0), site.crew["hired"].to_numpy()
     raters = np.arange(_SEATS) + _SEATS * ((begins - hired[:_SEATS]) // _SEAT_DAYS)
     staying = raters[hired[raters] + _SEAT_DAYS >= min(days, begins + 90)]
@@ -166,12 +168,23 @@ def _settle(cause: PlantedCause, site: Site, days: int, seed: int) -> PlantedCau
     usual |= {"rater": site.crew["rater"][rng.choice(busiest)], "hiring_class": _name_class(cause)}
     if cause.kind == "mix_shift":
         usual["queue"] = QUEUES[int(np.argmax(_QUEUE_HARDNESS))]
-    world = WORLD["causes"][cause.kind]
     if cause.kind in ("mix_shift", "sampling_change") and not set(cause.where) <= set(world["where"]):
         concerns = " and ".join(world["where"]) or "a whole site"
         raise ValueError(f"a {cause.kind} concerns {concerns}, not {dict(cause.where)}")
-    size = world["size"] if cause.size is None else cause.size
-    return replace(cause, size=size, where={name: usual[name] for name in world["where"]} | dict(cause.where))
+    where = {name: usual[name] for name in world["where"]} | dict(cause.where)
+    for name, value in where.items():
+        if value not in _names(name, site):
+            raise ValueError(f"no {name} {value!r} at {site.name} to plant a {cause.kind} in")
+    return replace(cause, size=world["size"] if cause.size is None else cause.size, where=where)
+
+
+def _names(column: str, site: Site) -> tuple[str, ...]:
+    return {"policy": LABELS[1:], "queue": QUEUES}.get(column, tuple(site.crew.get(column, ())))
+
+
+def _level(logit: np.ndarray, rate: float) -> float:
+    """Return what to add to logits for a mean probability of `rate`; 0 where there are none."""
+    return brentq(lambda shift: expit(logit + shift).mean() - rate, -20, 20, xtol=1e-9) if len(logit) else 0.0
 
 
 def _compose(site: Site, day: np.ndarray, chance: Rows, causes: Sequence[PlantedCause]) -> Rows:
@@ -207,11 +220,8 @@ def _concerned(cause: PlantedCause, rows: Rows, site: Site, *, forever: bool = F
     """Return which decisions lie in the cause's place and time."""
     inside = active(cause, site, rows["day"], forever=forever)
     for name, value in cause.where.items():
-        names = {"policy": LABELS[1:], "queue": QUEUES}.get(name, tuple(site.crew.get(name, ())))
-        if value not in names:
-            raise ValueError(f"no {name} {value!r} at {site.name} to plant a {cause.kind} in")
         codes = {"policy": rows["policy"] - 1, "queue": rows["queue"]}.get(name, rows["rater"])
-        inside = inside & (np.array(names) == value)[codes]
+        inside = inside & (np.array(_names(name, site)) == value)[codes]
     return inside
 
 

@@ -17,7 +17,7 @@ import openpyxl
 import pandas as pd
 import python_calamine
 
-from rca_lib.audits.csv_files import HEADER_ROWS, Source, find_header_row, load_csv, read_csv, write_rows
+from rca_lib.audits.csv_files import HEADER_ROWS, MAX_LINE, Source, find_header_row, load_csv, read_csv, write_rows
 from rca_lib.audits.mapping import Mapping, identifier, quote, show_nearest, tidy_names
 from rca_lib.findings import DataError
 
@@ -180,8 +180,10 @@ def _stage(
     engine: duckdb.DuckDBPyConnection, rows: Iterator[Sequence[object]], names: Sequence[str], work: Path, first: int
 ) -> None:
     cells = [f"c{place}" for place in range(len(names))]
-    write_rows(work / "staged.csv", rows, cells)
+    count = write_rows(work / "staged.csv", rows, cells)
     load_csv(engine, "loaded", work / "staged.csv", cells)
+    if count != engine.sql("select count(*) from loaded").fetchall()[0][0]:
+        raise DataError(f"a row is longer than {MAX_LINE:,} bytes", mend="leave the long column out of the export")
     engine.execute(
         f"create view raw as select rowid + {first} as row, null::varchar as rejected, {', '.join(cells)} from loaded"
     ).fetchall()
@@ -198,6 +200,8 @@ def _run_query(engine: duckdb.DuckDBPyConnection, connection: Any, mapping: Mapp
         cursor.execute(mapping.query)
         names = tidy_names([column[0] for column in cursor.description or ()])
         _stage(engine, _fetch(cursor, mapping.decimal or "."), names, work, 2)
+    except DataError:
+        raise
     except Exception as error:  # noqa: BLE001 - each driver has errors of its own, and their texts may show the address
         raise DataError(
             f"the query failed ({type(error).__name__})", mend="run it by hand on that connection"

@@ -14,6 +14,7 @@ from importlib.resources import files
 import duckdb
 
 from rca_lib.audits.conventions import Conventions
+from rca_lib.audits.csv_files import run
 from rca_lib.audits.mapping import COLUMNS, IDS, Mapping, Plan, quote
 from rca_lib.audits.tables import AUDITS, TENURES, columns
 
@@ -43,18 +44,29 @@ SUGGESTIONS = {
 def create_texts(engine: duckdb.DuckDBPyConnection, plan: Plan, mapping: Mapping, count: int, mended: bool) -> None:
     """Create the view `texts` over the first `count` cells of `raw`; `mended` takes escaped formulas back."""
     run(engine, files("rca_lib.audits").joinpath("rules.sql").read_text(encoding="utf-8"))
-    cells = [f"clean({f'unescape_formula(c{place})' if mended else f'c{place}'})" for place in range(count)]
-    texts = [f"{_text(name, source, cells, mapping)} as t_{name}" for name, source in plan.places.items()]
-    texts += [f"{_without(cells[place], mapping.nulls)} as x{n}" for n, place in enumerate(plan.extras.values())]
-    first = f"coalesce({', '.join(cells)}) as first_text"
-    run(engine, f"create view texts as select row, rejected, {first}, {', '.join(texts)} from raw")
+    cells = [f"clean({f'unescape_formula(c{place})' if mended else f'c{place}'}) as c{place}" for place in range(count)]
+    texts = [f"{_text(name, source, mapping)} as t_{name}" for name, source in plan.places.items()]
+    texts += [f"{_without(f'c{place}', mapping.nulls)} as x{n}" for n, place in enumerate(plan.extras.values())]
+    first = f"coalesce({', '.join(f'c{place}' for place in range(count))}) as first_text"
+    pointed = [f"coalesce(c{place} <> tidy_id(c{place}), false)" for name in IDS for place in _cells_of(plan, name)]
+    texts += [f"{' or '.join(pointed) or 'false'} as pointed_id"]
+    run(
+        engine,
+        f"create view cells as select row, rejected, {', '.join(cells)} from raw; "
+        f"create view texts as select row, rejected, {first}, {', '.join(texts)} from cells",
+    )
 
 
-def _text(name: str, source: tuple[int, ...] | str, cells: Sequence[str], mapping: Mapping) -> str:
+def _cells_of(plan: Plan, name: str) -> tuple[int, ...]:
+    source = plan.places.get(name, ())
+    return () if isinstance(source, str) else source
+
+
+def _text(name: str, source: tuple[int, ...] | str, mapping: Mapping) -> str:
     if isinstance(source, str):
         return quote(source)
     spellings = mapping.labels if name in LABELS else {}
-    parts = [_without(cells[place], [word for word in mapping.nulls if word not in spellings]) for place in source]
+    parts = [_without(f"c{place}", [word for word in mapping.nulls if word not in spellings]) for place in source]
     if name in IDS:
         parts = [f"tidy_id({part})" for part in parts]
     return _translate(" || ':' || ".join(parts), mapping.values.get(name, {}), keep=True)
@@ -108,8 +120,9 @@ def _typed(name: str, mapping: Mapping, how: Conventions, zone: str) -> str:
         return f"case when known_word({text}) in ({', '.join(map(quote, column.values))}) then known_word({text}) end"
     if name == "handle_seconds":
         return f"duration({text}, {mark})"
+    dates = f"{str(how.day_first).lower()}, timestamp {quote(how.epoch)}"
     return {
-        "time": f"moment({text}, {str(how.order == 'dmy').lower()}, timestamp {quote(how.epoch)}, {quote(how.zone)}, {zone})",
+        "time": f"moment({text}, {dates}, {quote(how.zone)}, {zone})",
         "number": f"number({text}, {mark}, {per_cent})",
         "whole": f"whole({text}, {mark})",
         "flag": f"flag({text})",
@@ -190,18 +203,19 @@ def create_fates(engine: duckdb.DuckDBPyConnection, count: int) -> None:
     Twins share an audit_id: `repeated` copies an earlier row, `conflict` means that contents differ. Grouping hashes
     first keeps the memory small; only the few candidates are compared in full.
     """
-    content = ", ".join(f"coalesce(clean(c{place}), chr(0))" for place in range(count))
+    content = ", ".join(f"coalesce(c{place}, chr(0))" for place in range(count))
     run(
         engine,
         "create table twins as with again as (select hash(k_audit_id) as h from judged where k_audit_id is not null "
         "group by h having count(*) > 1), candidates as (select j.row, k_audit_id as id, "
-        f"md5(concat_ws(chr(31), {content})) as content from judged j join raw on raw.row = j.row "
+        f"md5(concat_ws(chr(31), {content})) as content from judged j join cells on cells.row = j.row "
         "where hash(k_audit_id) in (select h from again)) "
         "select row, row > min(row) over (partition by id, content) as repeated, "
         "min(content) over (partition by id) <> max(content) over (partition by id) as conflict from candidates; "
-        f"create view fates as select * exclude (conflict, repeated, reasons), case when conflict then "
-        f"list_append(reasons, {quote(TWINS)}) else reasons end as reasons, case when is_empty then 'empty' "
-        "when repeated then 'exact duplicate' when conflict or len(reasons) > 0 then 'quarantined' else 'kept' end as fate "
+        f"create view fates as select * exclude (conflict, repeated, reasons), "
+        f"case when conflict then list_append(reasons, {quote(TWINS)}) else reasons end as reasons, "
+        "case when is_empty then 'empty' when repeated then 'exact duplicate' "
+        "when conflict or len(reasons) > 0 then 'quarantined' else 'kept' end as fate "
         "from judged left join (select row as twin, conflict, repeated from twins) on row = twin",
     )
 
@@ -218,8 +232,3 @@ def suggest(reason: str, near: str | None = None) -> str:
     known = COLUMNS[reason[reason.index("(") + 1 : -1]].values if reason.startswith("value not known") else ()
     offered = f"; nearest: {near}" if near else f"; known: {', '.join(known)}" if known else ""
     return mend + offered
-
-
-def run(engine: duckdb.DuckDBPyConnection, statement: str) -> None:
-    """Run a statement to its end."""
-    engine.execute(statement).fetchall()

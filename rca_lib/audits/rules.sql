@@ -1,7 +1,9 @@
 -- How a cell is read. v: the trimmed text of a cell; day_first: whether days stand before months; epoch: day 0 of
 -- serial dates; mark: the decimal mark. Patterns are literals, so that they are compiled once and not once a row.
 
-create macro clean(v) as nullif(trim(v, ' ' || chr(9) || chr(10) || chr(13) || chr(160)), '');
+create macro clean(v) as case
+    when left(v, 1) <= ' ' or right(v, 1) <= ' ' or left(v, 1) = chr(160) or right(v, 1) = chr(160)
+    then nullif(trim(v, ' ' || chr(9) || chr(10) || chr(13) || chr(160)), '') else v end;
 
 -- Takes back the apostrophe that escape_formula gave, when a quarantine file is fed again.
 create macro unescape_formula(v) as regexp_replace(v, '^''(''*[=+@\t\r-])', '\1');
@@ -20,14 +22,17 @@ create macro is_two_numbers(v) as regexp_matches(v, '^\d{1,2}[-/.]\d{1,2}[-/.]\d
 create macro first_number(v) as try_cast(regexp_extract(v, '^\d{1,2}') as integer);
 create macro second_number(v) as try_cast(regexp_extract(v, '^\d{1,2}[-/.](\d{1,2})', 1) as integer);
 
+create macro with_slashes(v) as regexp_replace(v, '^(\d{1,2})[-.](\d{1,2})[-.]', '\1/\2/');
 create macro in_this_century(t) as case when year(t) < 100 then t + interval 2000 years else t end;
 create macro wall_clock(v, day_first, epoch) as case
-    when year_stands_first(v) then coalesce(try_cast(replace(replace(v, ',', '.'), '/', '-') as timestamp), try_strptime(v, [
-        '%Y.%m.%d %H:%M:%S', '%Y.%m.%d %H:%M', '%Y.%m.%d', '%Y-%m-%d %I:%M:%S %p', '%Y-%m-%d %I:%M %p']))
+    when year_stands_first(v) and regexp_matches(v, '^[\d/:,T -]+(\.\d+)?$') then
+        try_cast(replace(replace(v, ',', '.'), '/', '-') as timestamp)
+    when year_stands_first(v) then try_strptime(v, [
+        '%Y-%m-%d %I:%M:%S %p', '%Y-%m-%d %I:%M %p', '%Y.%m.%d %H:%M:%S', '%Y.%m.%d %H:%M', '%Y.%m.%d'])
     when is_serial(v) then epoch + to_seconds(round(serial(v) * 86400)::bigint)
-    when is_two_numbers(v) and day_first then in_this_century(try_strptime(v, ['%d/%m/%Y %H:%M:%S', '%d/%m/%Y %H:%M',
+    when is_two_numbers(v) and day_first then in_this_century(try_strptime(with_slashes(v), ['%d/%m/%Y %H:%M:%S', '%d/%m/%Y %H:%M',
         '%d/%m/%Y', '%d/%m/%Y %H:%M:%S.%f', '%d/%m/%YT%H:%M:%S', '%d/%m/%Y %I:%M:%S %p', '%d/%m/%Y %I:%M %p']))
-    when is_two_numbers(v) then in_this_century(try_strptime(v, ['%m/%d/%Y %H:%M:%S', '%m/%d/%Y %H:%M',
+    when is_two_numbers(v) then in_this_century(try_strptime(with_slashes(v), ['%m/%d/%Y %H:%M:%S', '%m/%d/%Y %H:%M',
         '%m/%d/%Y', '%m/%d/%Y %H:%M:%S.%f', '%m/%d/%YT%H:%M:%S', '%m/%d/%Y %I:%M:%S %p', '%m/%d/%Y %I:%M %p']))
     else try_strptime(v, ['%d %b %Y %H:%M:%S', '%d %b %Y %H:%M', '%d %b %Y', '%d %B %Y %H:%M:%S', '%d %B %Y %H:%M',
         '%d %B %Y', '%b %d, %Y %H:%M:%S', '%b %d, %Y %H:%M', '%b %d, %Y', '%B %d, %Y', '%Y%m%d%H%M%S', '%Y%m%d'])

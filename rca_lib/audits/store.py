@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import duckdb
 import pandas as pd
@@ -25,7 +25,7 @@ from rca_lib.audits.intake import take_in
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.periods import Period, parse_period, period_of, periods_before
 from rca_lib.audits.synthetic import demo_simulation, write_simulation
-from rca_lib.audits.tables import DIMENSIONS, parse_scope
+from rca_lib.audits.tables import DIMENSIONS, folder_name, parse_scope
 from rca_lib.audits.taxonomy_file import Taxonomy, read_taxonomy
 from rca_lib.findings import DataError, join_words
 
@@ -182,18 +182,6 @@ def fingerprint(store: Path, site: str, period: str) -> str:
     for file in [*_month_files(store, site, parse_period(period)), *(table for table in tables if table.exists())]:
         digest.update(file.relative_to(store).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
-
-
-def folder_name(site: str) -> str:
-    """Return a folder name that is safe everywhere and leads back to the site.
-
-    Examples
-    --------
-    >>> folder_name("são paulo/2"), folder_name("_x")
-    ('s%C3%A3o%20paulo%2F2', '%5Fx')
-    """
-    name = quote(site, safe="")
-    return f"%{ord(name[0]):02X}{name[1:]}" if name[:1] in ("_", ".") else name
 
 
 def demo_store() -> Path:

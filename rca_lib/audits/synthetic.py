@@ -171,7 +171,7 @@ def _pick(members: np.ndarray, rows: Rows, share: float, plan: Sequence[float], 
     picked[:chance] = 1
     for code, inside, count in ((2, ~rejected, stratified - many), (3, rejected, many)):
         picked[np.flatnonzero((picked == 0) & inside)[:count]] = code
-    for code, risk, count in ((4, 1.5 * rows["hardness"], targeted), (5, 4 * rows["difficulty"], gold)):
+    for code, risk, count in ((5, 6 * rows["difficulty"], gold), (4, 2.5 * rows["hardness"], targeted)):
         left = np.flatnonzero(picked == 0)
         # The largest sums of risk and Gumbel noise are a draw without replacement in proportion to exp(risk).
         order = np.argsort(-risk[members[left]] - rng.gumbel(size=len(left)))
@@ -280,7 +280,7 @@ def _judge_errors(sample: Rows, rng: np.random.Generator) -> pd.DataFrame:
     remark = pd.Series(code).map(WORLD["remarks"]).to_numpy(dtype=object)
     comment = np.array(sentences, dtype=object)[verdict, label, recorded] + " " + remark
     hostile = np.array([*WORLD["hostile_comments"], "see the whole thread; " * 200], dtype=object)
-    comment = np.where(chance[2] < 0.01, hostile[(len(hostile) * chance[1]).astype(int)], comment)
+    comment = np.where(chance[2] < 0.02, hostile[(len(hostile) * chance[1]).astype(int)], comment)
     coded, twice = chance[3] < 0.4, chance[3] < 0.24
     written = {
         "dispute": _words(list(WORLD["disputes"]), planting.choose([*WORLD["disputes"].values()], chance[4])),
@@ -296,7 +296,9 @@ def _judge_errors(sample: Rows, rng: np.random.Generator) -> pd.DataFrame:
 
 def _overlap(sample: Rows, site: Site, items: int, rng: np.random.Generator) -> pd.DataFrame:
     """Let up to four raters of the day (the first of them twice) and two auditors judge some random items, blind."""
-    item = np.sort(rng.choice(np.flatnonzero((sample["stream"] == 0) & (sample["round"] == 1)), items, replace=False))
+    random = np.flatnonzero((sample["stream"] == 0) & (sample["round"] == 1))
+    item = np.sort(rng.permutation(random)[:items])
+    items = len(item)
     panel = sample["rater"][(item[:, None] + [1, 2, 3, 4, 1]) % len(sample["rater"])]
     auditors = np.argsort(rng.random((items, _AUDITORS)), axis=1)[:, :2]
     skill = site.crew["skill"].to_numpy()

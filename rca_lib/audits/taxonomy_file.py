@@ -45,7 +45,7 @@ class Cause:
 
 @checked.dataclass(frozen=True, slots=True, config=STRICT)
 class EventWindow:
-    """Decided within so many days after an event of this `type` began (none given: before it ended) in its scope.
+    """Decided within so many days after an event of this `type` began (none given: until its end, a day if open).
 
     Where `names` is a column, only events count whose scope names it ("a policy update *on that policy*").
     """
@@ -161,12 +161,10 @@ class _File:
 
 
 class _Loader(yaml.BaseLoader):
-    """Reads scalars as text, and refuses what is otherwise taken silently: a key written twice, and aliases."""
+    """Reads scalars as text and refuses a key that is written twice, of which YAML would keep the last."""
 
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
         """Compose a node as YAML does."""
-        if self.check_event(yaml.AliasEvent):
-            raise MarkedYAMLError(problem="an alias (*name)", problem_mark=self.peek_event().start_mark)
         node = super().compose_node(parent, index)
         keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
         for i, key in enumerate(keys):
@@ -186,9 +184,8 @@ class _FileError(Exception):
 def _to_fault(error: ValidationError) -> _FileError:
     """Tell of an unknown key before the missing one that it may have been meant for."""
     first = min(error.errors(), key=lambda one: "unexpected" not in one["type"])
-    path, place = first["loc"], ", ".join(str(step) for step in first["loc"])
-    known = "unexpected" not in first["type"]
-    problem = f"{place}: {first['msg']}" if known else f"unknown key {path[-1]!r} ({place})"
+    path, place, unknown = first["loc"], ", ".join(map(str, first["loc"])), "unexpected" in first["type"]
+    problem = f"unknown key {path[-1]!r} ({place})" if unknown else f"{place}: {first['msg']}"
     return _FileError(path, problem, "arrange it as parameters/taxonomy.yml")
 
 
@@ -206,11 +203,10 @@ def _find_line(node: yaml.Node | None, path: Place) -> int:
 
 def _build(file: _File) -> Taxonomy:
     for part, entries, names in (("what", file.what, KINDS), ("criticality", file.criticality, SEVERITIES)):
-        if missing := [name for name in names if name not in entries]:
-            raise _FileError((part,), f"{part} lacks {missing[0]!r}", "add it")
+        for name in names:
+            _require(name, entries, (part,), f"{part} lacks")
     causes = {code: _build_cause(file.causes, code) for code in file.causes}
-    if file.unknown not in causes:
-        raise _FileError(("unknown",), f"unknown code {file.unknown!r}", _nearest(file.unknown, causes))
+    _require(file.unknown, causes, ("unknown",), "unknown code")
     for i, rule in enumerate(file.rules):
         _check_rule(rule, ("rules", i), causes)
         if rule.name in [other.name for other in file.rules[:i]]:
@@ -225,10 +221,7 @@ def _build_cause(entries: Mapping[str, _Cause], code: str) -> Cause:
     """Build a cause; owner, controllable_by and measurement are its own or its nearest forebear's."""
     line = [code]
     while parent := entries[line[-1]].parent or line[-1].rpartition(".")[0]:
-        if parent not in entries:
-            raise _FileError(
-                ("causes", line[-1]), f"unknown parent {parent!r} of {line[-1]}", _nearest(parent, entries)
-            )
+        _require(parent, entries, ("causes", line[-1]), "unknown parent")
         if parent in line:
             circle = " > ".join([*line, parent])
             raise _FileError(("causes", line[-1]), f"a cycle of parents: {circle}", "give one of them another parent")
@@ -244,8 +237,7 @@ def _build_cause(entries: Mapping[str, _Cause], code: str) -> Cause:
 
 
 def _check_rule(rule: Rule, path: Place, causes: Mapping[str, Cause]) -> None:
-    if rule.cause not in causes:
-        raise _FileError((*path, "cause"), f"unknown code {rule.cause!r}", _nearest(rule.cause, causes))
+    _require(rule.cause, causes, (*path, "cause"), "unknown code")
     if not (rule.when or rule.comment or rule.event):
         raise _FileError(path, f"the rule {rule.name!r} has no condition", "add when, comment or event")
     try:
@@ -253,10 +245,8 @@ def _check_rule(rule: Rule, path: Place, causes: Mapping[str, Cause]) -> None:
             engine.execute("select regexp_matches('', ?)", ["|".join(f"(?:{one})" for one in rule.comment)])
     except duckdb.Error as error:
         raise _FileError((*path, "comment"), f"no regular expression: {error}", "write it as RE2 reads it") from error
-    if rule.event and rule.event.names and rule.event.names not in COLUMNS:
-        raise _FileError(
-            (*path, "event", "names"), f"no column {rule.event.names!r} in the contract of audits", "name one"
-        )
+    if rule.event and rule.event.names:
+        _require(rule.event.names, COLUMNS, (*path, "event", "names"), "the contract of audits has no column")
     for name, tests in rule.when.items():
         for test, value in tests.items():
             _check_test(name, test, value, (*path, "when", name, test))
@@ -264,20 +254,20 @@ def _check_rule(rule: Rule, path: Place, causes: Mapping[str, Cause]) -> None:
 
 def _check_test(name: str, test: Test, value: str | list[str], path: Place) -> None:
     for column in (name, str(value)) if test.endswith("_column") else (name,):
-        if column not in COLUMNS:
-            raise _FileError(path, f"no column {column!r} in the contract of audits", _nearest(column, COLUMNS))
+        _require(column, COLUMNS, path, "the contract of audits has no column")
     if isinstance(value, list) != (test == "one_of"):
         raise _FileError(path, f"{test} of {name} is {value!r}", "one_of takes a [list], every other test one value")
+    if (COLUMNS[name].kind in ("number", "whole")) != (test in ("at_most", "at_least")):
+        raise _FileError(path, f"{test} does not suit {name}", "numbers take at_most and at_least, nothing else does")
     if test in ("at_most", "at_least"):
-        if COLUMNS[name].kind not in ("number", "whole"):
-            raise _FileError(path, f"{name} holds no numbers", "use equals or one_of")
         if not re.fullmatch(r"-?\d+(\.\d+)?", str(value)):
             raise _FileError(path, f"{test} of {name} is {value!r}", "write a number")
     elif (allowed := COLUMNS[name].values) and not test.endswith("_column"):
         for one in value if isinstance(value, list) else [value]:
-            if one not in allowed:
-                raise _FileError(path, f"{name} is never {one!r}", _nearest(one, allowed))
+            _require(one, allowed, path, f"{name} is never")
 
 
-def _nearest(word: str, words: Collection[str]) -> str:
-    return f"write {' or '.join(get_close_matches(word, words, cutoff=0.5) or sorted(words))}"
+def _require(word: str, words: Collection[str], path: Place, problem: str) -> None:
+    if word not in words:
+        near = get_close_matches(word, words, cutoff=0.5) or sorted(words)
+        raise _FileError(path, f"{problem} {word!r}", f"choose {' or '.join(near)}")

@@ -1,6 +1,7 @@
-"""Weights from the population: a sampled audit stands for N_h / n_h decisions of its stratum (Horvitz and Thompson 1952).
+"""Weights from the population: a sampled audit stands for N_h / n_h decisions of its stratum.
 
-N_h is what the population names, n_h counts the kept first-round audits of the proportional streams.
+N_h is what the population names, n_h counts the kept first-round audits of the proportional streams (Horvitz and
+Thompson 1952).
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from rca_lib.audits.csv_files import run
 from rca_lib.audits.mapping import Mapping, Plan, quote
 from rca_lib.audits.periods import parse_period
 from rca_lib.audits.reading import read_source
-from rca_lib.audits.rules import run
 from rca_lib.audits.tables import POPULATION, PROPORTIONAL_STREAMS, columns
 from rca_lib.findings import DataError
 
@@ -69,10 +70,11 @@ def add_weights(engine: duckdb.DuckDBPyConnection, plan: Plan, population: pd.Da
     given, others = ("f.k_weight", "f.* exclude (k_weight)") if declared else ("null", "f.*")
     run(
         engine,
-        "create view weighted as select * replace (case when fate = 'kept' and k_weight is null then 'quarantined' "
-        "else fate end as fate, case when k_weight is null then list_append(reasons, 'missing weight') else reasons end "
-        f"as reasons) from (select {others}, coalesce({given}, w.weight, case when not ({_is_sampled(plan)}) then 1.0 end) "
-        "as k_weight from fates f left join weights w on f.row = w.row)",
+        "create view weighted as select * replace ("
+        "case when fate = 'kept' and k_weight is null then 'quarantined' else fate end as fate, "
+        "case when k_weight is null then list_append(reasons, 'missing weight') else reasons end as reasons) "
+        f"from (select {others}, coalesce({given}, w.weight, case when not ({_is_sampled(plan)}) then 1.0 end) as k_weight "
+        "from fates f left join weights w on f.row = w.row)",
     )
 
 

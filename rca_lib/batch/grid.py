@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
-from urllib.parse import quote
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, TypeAdapter, ValidationError
 
 from rca_lib.audits.periods import Period, parse_period
+from rca_lib.audits.tables import folder_name
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 NOTHING: Mapping[str, Any] = MappingProxyType({})
@@ -271,7 +271,7 @@ def _run(batch: Batch, kind: str, kinds: Mapping[str, str], values: Mapping[str,
     parameters = {
         name: _typed(filled[name], kinds[name], f"{where}: {name}", notebook.name) for name in kinds if name in filled
     }
-    folder = f"_{kind}" if site is None else f"{_folder_name(site)}/{period}"
+    folder = f"_{kind}" if site is None else f"{folder_name(site)}/{period}"
     return Run(site, period, notebook, folder, parameters, int(kind == "portfolio"), batch.timeout_seconds)
 
 
@@ -282,11 +282,6 @@ def _typed(value: Any, kind: str, where: str, notebook: str) -> Any:
         return TypeAdapter(known | None if kind.endswith(" | None") else known, config=_READING).validate_python(value)
     except ValidationError:
         raise ValueError(f"{where} is {value!r}, but {notebook} wants {kind}") from None
-
-
-def _folder_name(site: str) -> str:
-    name = quote(site, safe="")
-    return f"%{ord(name[0]):02X}{name[1:]}" if name[:1] in ("_", ".") else name
 
 
 _READING = ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)

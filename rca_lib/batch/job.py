@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -81,11 +82,11 @@ def run_batch(
     store = folder / STORE
     sites = list_sites(store)
     months = {name: list_periods(store, name) for name in sites}
-    runs = plan_runs(batch, sites, months, site=site, period=period, given={"store": str(store)})
+    runs = plan_runs(batch, sites, months, site=site, period=period, given={"store": os.path.relpath(store)})
     runs = tuple(replace(run, fingerprint=_fingerprint(store, run)) for run in runs)
     on_plan(runs)
     outcomes = run_grid(runs, folder, workers=workers, force=force, on_progress=on_progress)
-    return Job(folder, write_index(folder), ledger, outcomes)
+    return Job(folder, write_index(folder, title=batch.title or batch.batch), ledger, outcomes)
 
 
 def verify_folder(folder: Path, *, data: Path | None = None) -> Iterator[Verification]:

@@ -87,11 +87,12 @@ def write_failure(run: Run, failure: Failure, source: str = "") -> str:
     """Return the page that takes the place of a report that could not be made; `source` is the cell's."""
     code = f"<h2>The cell</h2><pre>{escape(source)}</pre>" if source else ""
     place = f"Cell {failure.cell} of report.ipynb. " if failure.cell else ""
-    mend = MENDS.get(failure.exception, "Open report.ipynb beside this page at that cell; then run the batch again.")
+    told, _, mend = failure.message.partition(" Mend: ")
+    mend = mend or MENDS.get(failure.exception, "Open report.ipynb beside this page at that cell; then run it again.")
     body = (
         "<h1>This report could not be made</h1>"
         f'<div class="failure" role="alert"><p>{place}<strong>{escape(failure.exception)}</strong>: '
-        f"{escape(failure.message)}</p></div><h2>What to do</h2><p>{escape(mend)}</p>{code}"
+        f"{escape(told)}</p></div><h2>What to do</h2><p>{escape(mend[:1].upper() + mend[1:])}</p>{code}"
     )
     return write_page(body, **frame_of(run))
 
@@ -139,13 +140,11 @@ def _library() -> str:
 
 @cache
 def _commit() -> str | None:
-    root = Path(rca_lib.__file__).resolve().parents[1]
+    command = ["git", "-C", str(Path(rca_lib.__file__).parent), "rev-parse", "HEAD"]
     try:
-        command = ["git", "-C", str(root), "rev-parse", "--show-toplevel", "HEAD"]
-        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None
-    return lines[-1] if Path(" ".join(lines[:-1])) == root else None
 
 
 def _sha256(file: Path) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from rca_lib.audits.counting import collect, column_names, fetch_errors, open_table
 from rca_lib.findings import Finding, Grade, Rate
-from rca_lib.stats.clusters import STABLE, clip_text, split_texts
+from rca_lib.stats.clusters import STABLE, read_texts, split_texts
 from rca_lib.stats.rates import clustered_rate
 
 LARGE, EXAMPLES, NAMED = 150, 10, 2
@@ -50,10 +50,8 @@ class Disagreements:
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per cluster: its fields, `share` with its interval `low` and `high`, and no comment."""
-        rows = [
-            {**asdict(one), "share": one.share.value, "low": one.share.low, "high": one.share.high}
-            for one in self.clusters
-        ]
+        shares = [{"share": one.share.value, "low": one.share.low, "high": one.share.high} for one in self.clusters]
+        rows = [asdict(one) | share for one, share in zip(self.clusters, shares, strict=True)]
         return pd.DataFrame(rows, columns=[*Cluster.__dataclass_fields__, "low", "high"])
 
     def summary(self) -> str:
@@ -109,7 +107,7 @@ def cluster_disagreements(audits: Any, *, seed: int = 0) -> Disagreements:
     rows = fetch_errors(audits, (*names, "policy", "rater", "weight", "comment"))
     rows = rows.sort_values("audit_id", ignore_index=True, kind="stable")
     for name in ("audit_id", "policy", "label", "truth", "rater", "comment"):
-        rows[name] = _text(rows, name)
+        rows[name] = read_texts(rows, name)
     rows["terms"], large, split = "", [], []
     for _, group in rows.groupby(["policy", "label", "truth"], sort=True):
         spoken = group.index[group["comment"].str.strip() != ""]
@@ -139,7 +137,7 @@ def show_examples(
     names = [name for name in ("audit_id", "label", "truth", "comment") if name in column_names(audits)]
     table = open_table(audits, needs=("audit_id", "label", "truth"))
     rows = collect(table.filter(nw.col("audit_id").cast(nw.String).is_in(list(owners))).select(*names))
-    rows["comment"] = [mask_text(text) if masked else text for text in _text(rows, "comment")]
+    rows["comment"] = [mask_text(text) if masked else text for text in read_texts(rows, "comment")]
     rows.insert(0, "cluster", rows["audit_id"].astype(str).map(owners))
     order = {audit: place for place, audit in enumerate(owners)}
     return rows.sort_values("audit_id", key=lambda ids: ids.astype(str).map(order), ignore_index=True)
@@ -156,16 +154,11 @@ def mask_text(text: str | None, *, keep: int = 0) -> str:
     if not isinstance(text, str) or not text.strip():
         return "[no text]"
     letters = [character for character in text[:200] if character.isalpha()]
-    scripts = Counter(unicodedata.name(letter, "UNKNOWN").split()[0].title() for letter in letters)
+    scripts = Counter(unicodedata.name(letter, "unknown").split()[0] for letter in letters)
     script = max(sorted(scripts), key=lambda name: scripts[name]) if scripts else "no letters"
+    script = script if script in ("CJK", "no letters") else script.title()
     begin = "".join(character for character in text[: 10 * keep] if character.isprintable())[:keep]
     return f"{begin}{'… ' if begin else ''}[{len(text):,} characters, {script}]"
-
-
-def _text(rows: pd.DataFrame, name: str) -> pd.Series:
-    """Return a column as plain text, empty where a value or the column itself is missing."""
-    values = rows[name] if name in rows else pd.Series(None, rows.index, object)
-    return values.astype(object).where(values.notna(), "").astype(str).map(clip_text).astype(object)
 
 
 def _describe(rows: pd.DataFrame, key: tuple[str, ...], where: np.ndarray) -> Cluster:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +12,13 @@ from scipy.special import expit
 
 from rca_lib.audits.counting import column_names, count_errors
 from rca_lib.findings import DataError, Estimate, Finding, Grade, Rate, join_words, name_slice, show
-from rca_lib.stats.decomposition import Difference, compare_means
+from rca_lib.stats.decomposition import compare_means
 from rca_lib.stats.expected import Array, Cells
 from rca_lib.stats.rates import wilson
 from rca_lib.stats.slices import MANY_VALUES, Search, search_slices
 
 MISSING, RARE = "(missing)", "(rare)"
-MOST_VALUES = (5000, 300)
-_COLUMNS = (
-    "where", "direction", "before", "after", "expected", "excess", "contribution", "share", "p_value", "items", "new",
-    "raters", "single_rater",
-)  # fmt: skip
+MOST_VALUES = 2000, 300  # in the dimension with most values, in the others; the rest is read together
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +66,7 @@ class Drivers:
     `change` = `mix` + `rate`, and `rate` = the contributions of `overall` and `slices` + `unexplained`, exactly.
     `mix` is what the change of the audited work makes at the average of the old and new rates expected of each audit,
     `rate` what the change of the rates makes (Kitagawa 1955). `overall` is the change that all slices share, if any.
+    `tested` slices were searched; `p_value` is that of the change itself.
     """
 
     before: Rate
@@ -86,63 +83,65 @@ class Drivers:
     alpha: float
     p_value: float
 
+    @property
+    def named(self) -> tuple[Slice, ...]:
+        """Return all that is named, `overall` first."""
+        return (self.overall, *self.slices) if self.overall else self.slices
+
     def to_frame(self) -> pd.DataFrame:
         """Return one row per named slice, everywhere first; rates and contributions as shares."""
         rows = [
-            {
-                **{name: getattr(one, name) for name in _COLUMNS[1:]},
-                "where": name_slice(one.where),
-                "before": np.nan if one.before is None else one.before.value,
-                "after": one.after.value,
-                "excess": one.excess.value,
-                "contribution": one.contribution.value,
-                "share": np.nan if one.share is None else one.share,
-            }
-            for one in self._named()
-        ]
-        return pd.DataFrame(rows, columns=list(_COLUMNS))
+            (
+                name_slice(one.where), one.direction, one.before.value if one.before else np.nan, one.after.value,
+                one.expected, one.excess.value, one.excess.low, one.excess.high, one.contribution.value,
+                np.nan if one.share is None else one.share, one.p_value, one.items, one.new, one.single_rater,
+            )
+            for one in self.named
+        ]  # fmt: skip
+        names = (
+            "where direction before after expected excess low high contribution share p_value items new single_rater"
+        )
+        return pd.DataFrame(rows, columns=names.split())
 
     def summary(self) -> str:
         """Say in one sentence how the rate moved and where."""
         rates = f"{show(self.before.value, '%')} before, {show(self.after.value, '%')} after"
         mix = f", {show(self.mix.value, 'pp')} of it by mix" if _proven(self.mix) else ""
-        named = [_tell(one) for one in self._named()]
-        where = join_words(named) if named else "no slice is shown to have changed"
+        where = join_words([_tell(one) for one in self.named]) or "no slice is shown to have changed"
         return f"The error rate {_moved(self.change)} ({rates}{mix}): {where}."
 
     def findings(self) -> tuple[Finding, ...]:
         """Hand on the change, its two parts, and each named slice; "none" where nothing is named."""
-        change = Finding(
-            "drivers", "change", f"The error rate {_moved(self.change)}: {self.change}.", _grade(self.change),
-            self.change, "change", p_value=self.p_value,
-        )  # fmt: skip
-        found = [change, _part("mix", self.mix, self.change), _part("rate", self.rate, self.change)]
-        places = [("everywhere", "overall", self.overall)] if self.overall else []
-        places += [("slice", f"slices[{place}]", one) for place, one in enumerate(self.slices)]
-        found += [
-            Finding(
-                "drivers", kind, f"Not as expected: {_tell(one)}.", "shown", one.excess, f"{path}.excess",
-                where=one.where, share=one.share, p_value=one.p_value,
-            )
-            for kind, path, one in places
-        ]  # fmt: skip
-        if not places:
-            found.append(self._nothing())
-        return tuple(found)
+        return (*self._parts(), *self._places()) if self.named else (*self._parts(), self._nothing())
 
-    def _named(self) -> tuple[Slice, ...]:
-        return (*([self.overall] if self.overall else []), *self.slices)
+    def _parts(self) -> Iterator[Finding]:
+        """Grade the change and its parts: a part is ruled out where it is at most a quarter of a change shown."""
+        sentence = f"The error rate {_moved(self.change)}: {self.change}."
+        grade: Grade = "shown" if _proven(self.change) else "not proven"
+        yield Finding("drivers", "change", sentence, grade, self.change, "change", p_value=self.p_value)
+        for kind, part in (("mix", self.mix), ("rate", self.rate)):
+            small = max(abs(part.low), abs(part.high)) <= abs(self.change.value) / 4 and _proven(self.change)
+            grade = "shown" if _proven(part) else "ruled out" if small else "not proven"
+            share = part.value / self.change.value if _proven(self.change) else None
+            yield Finding("drivers", kind, f"The change of {kind} makes {part}.", grade, part, kind, share=share)
+
+    def _places(self) -> Iterator[Finding]:
+        paths = [f"slices[{place}].excess" for place in range(len(self.slices))]
+        for path, one in zip(["overall.excess", *paths] if self.overall else paths, self.named, strict=True):
+            yield Finding(
+                "drivers", "slice" if one.where else "everywhere", f"Not as expected: {_tell(one)}.", "shown",
+                one.excess, path, one.where, share=one.share, p_value=one.p_value,
+            )  # fmt: skip
 
     def _nothing(self) -> Finding:
         if not self.minimum_detectable:
             return Finding("drivers", "none", "No slice holds enough expected errors to be tested.", "not proven")
-        best = min(range(len(self.minimum_detectable)), key=lambda at: self.minimum_detectable[at].excess.value)
-        seen = self.minimum_detectable[best]
+        place, seen = max(enumerate(self.minimum_detectable), key=lambda one: one[1].items)
         sentence = (
             f"No slice of {self.tested:,} is shown to have changed; {show(seen.excess.value, 'errors')} more than the "
             f"{seen.expected:,.0f} expected in {name_slice(seen.where)} would have been."
         )
-        return Finding("drivers", "none", sentence, "not proven", seen.excess, f"minimum_detectable[{best}].excess")
+        return Finding("drivers", "none", sentence, "not proven", seen.excess, f"minimum_detectable[{place}].excess")
 
 
 def rank_drivers(
@@ -163,7 +162,7 @@ def rank_drivers(
         optionally `weight` (1 / probability of being sampled) and `rater`, which is searched person by person.
     dimensions
         The columns to search. Missing values are a value of their own, shown "(missing)". One with 40 values or more
-        is searched alone, not in pairs, and its values may drift at random; beyond 300 values (5,000 in the largest
+        is searched alone, not in pairs, and its values may drift at random; beyond 300 values (2,000 in the largest
         dimension) those with fewest audits are read together as "(rare)".
     max_order
         1 for slices of one dimension, 2 for two as well.
@@ -190,7 +189,7 @@ def rank_drivers(
 
     Examples
     --------
-    >>> rows = [(queue, day % 10 < wrong) for queue, wrong in (("a", 1), ("b", 1)) for day in range(500)]
+    >>> rows = [(queue, number % 10 == 0) for queue in "ab" for number in range(500)]
     >>> baseline = pd.DataFrame(rows, columns=["queue", "error"]).astype({"error": int})
     >>> current = baseline.assign(error=baseline["error"].where(baseline["queue"] == "a", 1 - baseline["error"]))
     >>> [one.where for one in rank_drivers(baseline, current, ["queue"]).slices]
@@ -202,15 +201,12 @@ def rank_drivers(
     names = tuple(dict.fromkeys([*dimensions, *people]))
     if not names:
         raise ValueError("name at least one dimension")
-    counts = [_count(table, names, period) for table, period in ((baseline, "baseline"), (current, "current period"))]
-    values, codes = _encode(counts, names)
-    before, after = (_weigh(count, code) for count, code in zip(counts, codes, strict=True))
-    sizes = [len(value) for value in values]
-    widest = int(np.argmax(sizes))
-    cluster = names.index("rater") if "rater" in names else widest if sizes[widest] >= MANY_VALUES else None
-    search = search_slices(before, after, sizes, cluster=cluster, max_order=max_order, alpha=alpha)
-    case = _Case(before, after, counts[0], counts[1], names, values, cluster, search)
-    return _answer(case, alpha)
+    counts = _count(baseline, names, "baseline"), _count(current, names, "current period")
+    values, cells = _encode(counts, names)
+    names, sizes = tuple(values), [len(value) for value in values.values()]
+    cluster = names.index("rater") if "rater" in names else len(names) - 1 if sizes[-1] >= MANY_VALUES else None
+    search = search_slices(*cells, sizes, cluster=cluster, max_order=max_order, alpha=alpha)
+    return _answer(_Case(cells, counts, values, cluster, search), alpha)
 
 
 def _count(table: Any, names: Sequence[str], period: str) -> pd.DataFrame:
@@ -222,44 +218,39 @@ def _count(table: Any, names: Sequence[str], period: str) -> pd.DataFrame:
         ("weight", ~((counts["weight"] > 0) & np.isfinite(counts["squared_weight"])), "give every audit its weight"),
     ):
         if bad.any():
-            first = counts[bad].iloc[0]
+            first = {name: _write(value) for name, value in counts.loc[bad, list(names)].iloc[0].items()}
             rows = int(counts.loc[bad, "items"].sum())
-            offender = {name: _write(first[name]) for name in names}
-            raise DataError(f"bad {column} in the {period}", column=column, rows=rows, first=offender, mend=mend)
+            raise DataError(f"bad {column} in the {period}", column=column, rows=rows, first=first, mend=mend)
     return counts
 
 
-def _write(value: object) -> str:
-    if value is None or value != value or value is pd.NaT:
-        return MISSING
-    return f"{value:g}" if isinstance(value, float) else str(value)
+def _write(value: Any) -> str:
+    return MISSING if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _encode(counts: Sequence[pd.DataFrame], names: Sequence[str]) -> tuple[list[list[str]], list[np.ndarray]]:
-    """Number the values of each dimension in the order of their names; the rarest of very many become one value."""
-    items = np.concatenate([count["items"].to_numpy() for count in counts])
-    values, codes = [], []
-    for name in names:
-        places, raw = pd.factorize(
-            pd.concat([count[name] for count in counts], ignore_index=True), use_na_sentinel=False
-        )
+def _encode(
+    counts: tuple[pd.DataFrame, pd.DataFrame], names: Sequence[str]
+) -> tuple[dict[str, list[str]], tuple[Cells, Cells]]:
+    """Number the values of each dimension in the order of their names; the rarest of very many become one value.
+
+    The dimension with most values comes last. Weights are scaled to sum to the effective number of audits (Kish 1965).
+    """
+    table = pd.concat(counts, ignore_index=True)
+    found = {name: pd.factorize(table[name], use_na_sentinel=False) for name in names}
+    values, codes = {}, []
+    for name in sorted(names, key=lambda one: len(found[one][1]) == max(len(raw) for _, raw in found.values())):
+        code, raw = found[name]
         written = np.array([_write(value) for value in raw], dtype=object)
-        values.append(written), codes.append(places)
-    most = [MOST_VALUES[1]] * len(names)
-    most[int(np.argmax([len(value) for value in values]))] = MOST_VALUES[0]
-    for place, (written, code) in enumerate(zip(values, codes, strict=True)):
-        total = np.bincount(code, items, len(written))
-        rank = np.lexsort((written.astype(str), -total))
-        written[rank[most[place] :]] = RARE
+        rank = np.lexsort((written.astype(str), -np.bincount(code, table["items"], len(raw))))
+        written[rank[MOST_VALUES[len(values) < len(names) - 1] :]] = RARE
         known, back = np.unique(written.astype(str), return_inverse=True)
-        values[place], codes[place] = known.tolist(), back[code]
-    split = len(counts[0])
-    together = np.array(codes, dtype=np.int64)
-    return values, [together[:, :split], together[:, split:]]
+        values[name] = known.tolist()
+        codes.append(back[code])
+    split = np.split(np.array(codes, np.int64), [len(counts[0])], axis=1)
+    return values, (_weigh(counts[0], split[0]), _weigh(counts[1], split[1]))
 
 
 def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> Cells:
-    """Scale weights so that they sum to the effective number of audits (Kish 1965)."""
     weights, errors, squares = (
         counts[name].to_numpy(float) for name in ("weight", "weighted_errors", "squared_weight")
     )
@@ -269,141 +260,112 @@ def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> Cells:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Case:
-    before: Cells
-    after: Cells
-    counts_before: pd.DataFrame
-    counts_after: pd.DataFrame
-    names: tuple[str, ...]
-    values: list[list[str]]
+    """Both periods in codes and in counts, the values of each dimension, and what the search found."""
+
+    cells: tuple[Cells, Cells]
+    counts: tuple[pd.DataFrame, pd.DataFrame]
+    values: dict[str, list[str]]
     cluster: int | None
     search: Search
 
-    def chances(self, cells: Cells, without: int | None = None) -> Array:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the dimensions, in the order of the codes."""
+        return tuple(self.values)
+
+    @property
+    def scale(self) -> float:
+        """Return audits per effective audit: excess is told in errors among the audits as they are."""
+        return float(self.counts[1]["items"].sum() / self.cells[1].items.sum())
+
+    def chances(self, without: int | None = None) -> list[Array]:
         """Return each cell's chance of an error with all named slices, or all but one."""
-        search, logits = self.search, self.search.baseline.logits(cells.codes)
-        for place, (pick, shift) in enumerate(zip(search.picks, search.shifts, strict=True)):
+        logits = [self.search.baseline.logits(cells.codes) for cells in self.cells]
+        for place, (pick, shift) in enumerate(zip(self.search.picks, self.search.shifts, strict=True)):
             if place != without:
-                logits = logits + shift * pick.members(cells.codes)
-        return expit(logits)
+                logits = [
+                    one + shift * pick.members(cells.codes) for one, cells in zip(logits, self.cells, strict=True)
+                ]
+        return [expit(one) for one in logits]
 
     def where(self, dimensions: Sequence[int], values: Sequence[int]) -> dict[str, str]:
-        """Name a slice's values."""
-        return {self.names[one]: self.values[one][value] for one, value in zip(dimensions, values, strict=True)}
+        """Name a slice."""
+        return {
+            self.names[one]: self.values[self.names[one]][value] for one, value in zip(dimensions, values, strict=True)
+        }
+
+    def rate(self, period: int, inside: np.ndarray) -> Rate:
+        """Return a weighted rate with Wilson's interval on the effective number of its audits."""
+        cells, counts = self.cells[period], self.counts[period].loc[inside, ["items", "errors"]].sum()
+        weight, errors, squares = (float(one[inside].sum()) for one in (cells.items, cells.errors, cells.squares))
+        value, effective = errors / weight, weight**2 / squares
+        ends = wilson(value * effective, effective)
+        return Rate(int(counts["errors"]), int(counts["items"]), value, *ends, method="Wilson, effective number")
 
 
 def _answer(case: _Case, alpha: float) -> Drivers:
-    periods = case.before, case.after
-    old = [expit(case.search.baseline.logits(cells.codes)) for cells in periods]
-    new = [case.chances(cells) for cells in periods]
+    old = [expit(case.search.baseline.logits(cells.codes)) for cells in case.cells]
+    new = case.chances()
     mean = [(one + other) / 2 for one, other in zip(old, new, strict=True)]
-    observed = compare_means(*periods, [(0.0, 1.0)] * 2, clusters=case.cluster)
-    mix = compare_means(*periods, [(one, one) for one in mean], extra=_doubt(case, mean))
-    rate = compare_means(*periods, [(-one, 1 - one) for one in mean], clusters=case.cluster)
-    rest = compare_means(*periods, [(-one, 1 - one) for one in (old[0], new[1])], clusters=case.cluster)
-    slices = tuple(_slice(case, place, observed) for place in range(len(case.search.picks)))
+    change, p_value = compare_means(*case.cells, [(0.0, 1.0)] * 2, clusters=case.cluster)
+    mix, _ = compare_means(*case.cells, [(one, one) for one in mean], extra=_doubt(case, mean))
+    rate, _ = compare_means(*case.cells, [(-one, 1 - one) for one in mean], clusters=case.cluster)
+    rest, _ = compare_means(*case.cells, [(-one, 1 - one) for one in (old[0], new[1])], clusters=case.cluster)
+    slices = [_slice(case, place, new, change) for place in range(len(case.search.picks))]
     left = rate.value - sum(one.contribution.value for one in slices)
-    half = rest.high - rest.value
-    scale = _scale(case)
-    detectable = tuple(
-        Detectable(
-            case.where((one.dimension,), (one.value,)),
-            round(one.items * scale),
-            one.expected * scale,
-            Estimate(one.excess * scale, unit="errors"),
-        )
-        for one in case.search.detectable
-    )
+    detectable = (
+        Detectable(case.where([dimension], [value]), round(items * case.scale), expected * case.scale,
+                   Estimate(excess * case.scale, unit="errors"))
+        for dimension, value, items, expected, excess in case.search.detectable
+    )  # fmt: skip
     return Drivers(
-        before=_rate(case.before, case.counts_before, np.ones(len(old[0]), bool)),
-        after=_rate(case.after, case.counts_after, np.ones(len(old[1]), bool)),
-        change=_points(observed),
-        mix=_points(mix),
-        rate=_points(rate),
+        *(case.rate(period, np.ones(len(one), bool)) for period, one in enumerate(old)),
+        change, mix, rate,
         slices=tuple(one for one in slices if one.where),
         overall=next((one for one in slices if not one.where), None),
-        unexplained=Estimate(left, left - half, left + half, "pp"),
-        minimum_detectable=detectable,
-        dimensions=case.names,
-        tested=case.search.tested,
-        alpha=alpha,
-        p_value=observed.p_value,
-    )
+        unexplained=Estimate(left, left + rest.low - rest.value, left + rest.high - rest.value, "pp"),
+        minimum_detectable=tuple(detectable),
+        dimensions=case.names, tested=case.search.tested, alpha=alpha, p_value=p_value,
+    )  # fmt: skip
 
 
-def _slice(case: _Case, place: int, observed: Difference) -> Slice:
-    pick = case.search.picks[place]
-    inside = [pick.members(cells.codes) for cells in (case.before, case.after)]
-    added = [
-        float((cells.items * (case.chances(cells) - case.chances(cells, place))).sum() / cells.items.sum())
-        for cells in (case.before, case.after)
-    ]
-    items = case.after.items[inside[1]]
-    per_error = (added[0] + added[1]) / 2 / pick.naive
-    low, high = sorted((pick.low * per_error, pick.high * per_error))
-    contribution = Estimate(pick.excess * per_error, low, high, "pp")
-    scale = _scale(case)
-    where = case.where(pick.dimensions, pick.values)
-    new = not inside[0].any()
+def _slice(case: _Case, place: int, new: Sequence[Array], change: Estimate) -> Slice:
+    pick, without = case.search.picks[place], case.chances(place)
+    inside = [pick.members(cells.codes) for cells in case.cells]
+    added = [float(cells.items @ (new[at] - without[at]) / cells.items.sum()) for at, cells in enumerate(case.cells)]
+    points = [one * (added[0] + added[1]) / 2 / pick.naive for one in (pick.excess, pick.low, pick.high)]
+    after, people = case.rate(1, inside[1]), case.cluster is not None and case.names[case.cluster] == "rater"
+    where, items = case.where(pick.dimensions, pick.values), case.cells[1].items[inside[1]]
     return Slice(
-        where=where,
+        where,
         direction=1 if pick.score > 0 else -1,
-        before=None if new else _rate(case.before, case.counts_before, inside[0]),
-        after=_rate(case.after, case.counts_after, inside[1]),
-        expected=float((items * case.chances(case.after, place)[inside[1]]).sum() / items.sum()),
-        excess=Estimate(pick.excess * scale, pick.low * scale, pick.high * scale, "errors"),
-        naive_excess=pick.naive * scale,
-        contribution=contribution,
-        share=contribution.value / observed.value if observed.low > 0 or observed.high < 0 else None,
+        before=case.rate(0, inside[0]) if inside[0].any() else None,
+        after=after,
+        expected=float(items @ without[1][inside[1]] / items.sum()),
+        excess=Estimate(*(one * case.scale for one in (pick.excess, pick.low, pick.high)), unit="errors"),
+        naive_excess=pick.naive * case.scale,
+        contribution=Estimate(points[0], *sorted(points[1:]), unit="pp"),
+        share=points[0] / change.value if _proven(change) else None,
         p_value=pick.p_value,
-        items=int(case.counts_after.loc[inside[1], "items"].sum()),
-        new=new,
-        raters=pick.carriers if case.cluster is not None and case.names[case.cluster] == "rater" else 0,
-        single_rater="rater" in where or (pick.carrier is not None and case.names[case.cluster or 0] == "rater"),
+        items=int(after.items),
+        new=not inside[0].any(),
+        raters=pick.carriers if people else 0,
+        single_rater="rater" in where or (people and pick.carrier is not None),
     )
-
-
-def _rate(cells: Cells, counts: pd.DataFrame, inside: np.ndarray) -> Rate:
-    """Return a weighted rate with Wilson's interval on the effective number of its audits."""
-    weight, errors, squares = (float(one[inside].sum()) for one in (cells.items, cells.errors, cells.squares))
-    value, effective = errors / weight, weight**2 / squares
-    rows, wrong = (int(counts.loc[inside, name].sum()) for name in ("items", "errors"))
-    return Rate(wrong, rows, value, *wilson(value * effective, effective), method="Wilson, effective number")
-
-
-def _scale(case: _Case) -> float:
-    """Return audits per effective audit: excess is told in errors among the audits as they are."""
-    return float(case.counts_after["items"].sum() / case.after.items.sum())
 
 
 def _doubt(case: _Case, mean: Sequence[Array]) -> float:
     """Return the variance that the baseline model's uncertainty gives the mix part."""
-    tables: list[Array] = [np.zeros((1, len(value))) for value in case.values]
-    for sign, cells, chance in zip((-1, 1), (case.before, case.after), mean, strict=True):
+    tables: list[Array] = [np.zeros((1, len(value))) for value in case.values.values()]
+    for sign, cells, chance in zip((-1, 1), case.cells, mean, strict=True):
         slope = sign * cells.items * chance * (1 - chance) / cells.items.sum()
         for table, code in zip(tables, cells.codes, strict=True):
             table += np.bincount(code, slope, table.shape[1])
     return float(np.square(case.search.baseline.spread(tables, tables[0].sum(1))).sum())
 
 
-def _points(found: Difference) -> Estimate:
-    return Estimate(found.value, found.low, found.high, "pp")
-
-
 def _proven(estimate: Estimate) -> bool:
     return estimate.low > 0 or estimate.high < 0
-
-
-def _grade(estimate: Estimate) -> Grade:
-    return "shown" if _proven(estimate) else "not proven"
-
-
-def _part(kind: str, part: Estimate, change: Estimate) -> Finding:
-    """Grade a part of the change: ruled out where it is at most a quarter of a change that is shown."""
-    small = _proven(change) and max(abs(part.low), abs(part.high)) <= abs(change.value) / 4
-    words = {"mix": "The change of mix", "rate": "The change of rates"}
-    share = part.value / change.value if _proven(change) else None
-    grade = "ruled out" if small and not _proven(part) else _grade(part)
-    return Finding("drivers", kind, f"{words[kind]} makes {part}.", grade, part, kind, share=share)
 
 
 def _moved(change: Estimate) -> str:
@@ -414,6 +376,5 @@ def _moved(change: Estimate) -> str:
 
 def _tell(one: Slice) -> str:
     errors = Estimate(abs(one.excess.value), *sorted((abs(one.excess.low), abs(one.excess.high))), "errors")
-    kind = "more" if one.direction > 0 else "fewer"
-    carried = ", one rater" if one.single_rater and "rater" not in one.where else ""
-    return f"{name_slice(one.where)} ({errors} {kind} than expected{', new' if one.new else ''}{carried})"
+    told = f"{errors} {'more' if one.direction > 0 else 'fewer'} than expected{', new' if one.new else ''}"
+    return f"{name_slice(one.where)} ({told}{', one rater' if one.single_rater and 'rater' not in one.where else ''})"

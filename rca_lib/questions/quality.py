@@ -20,22 +20,14 @@ _ENFORCEMENT = METRICS[1:3]
 
 
 @dataclass(frozen=True, slots=True)
-class PolicyQuality:
-    """One policy: its error rate, over- and under-enforcement, and its `share` of all (weighted) errors."""
+class SliceQuality:
+    """One policy, stream or slice; `share` is its part of all (weighted) errors."""
 
-    policy: str
+    where: Mapping[str, str]
     error_rate: Rate
     over_enforcement: Rate | None
     under_enforcement: Rate | None
     share: float
-
-
-@dataclass(frozen=True, slots=True)
-class SliceRate:
-    """The error rate of one slice."""
-
-    where: Mapping[str, str]
-    rate: Rate
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +63,9 @@ class Quality:
     over_enforcement: Rate | None
     under_enforcement: Rate | None
     severity_weighted_accuracy: Estimate | None
-    by_policy: tuple[PolicyQuality, ...]
-    by_stream: tuple[SliceRate, ...]
-    slices: tuple[SliceRate, ...]
+    by_policy: tuple[SliceQuality, ...]
+    by_stream: tuple[SliceQuality, ...]
+    slices: tuple[SliceQuality, ...]
     verdicts: tuple[Verdict, ...]
     not_available: tuple[str, ...]
 
@@ -100,19 +92,21 @@ class Quality:
             if (estimate := getattr(self, path)) is not None:
                 found.append(Finding("quality", kind, sentence.format(estimate), "shown", estimate, path))
         if len(self.by_policy) > 1 and self.error_rate.errors:
-            most = self.by_policy[0]
-            text = f"Most errors are in {most.policy}: {show(most.share, '%')} of them; its rate is {most.error_rate}."
-            where = "by_policy[0].error_rate", {"policy": most.policy}
-            found.append(Finding("quality", "policy", text, "shown", most.error_rate, *where, share=most.share))
+            most, path = self.by_policy[0], "by_policy[0].error_rate"
+            text = (
+                f"Most errors are in {most.where['policy']}: {show(most.share, '%')}, at a rate of {most.error_rate}."
+            )
+            found.append(
+                Finding("quality", "policy", text, "shown", most.error_rate, path, most.where, share=most.share)
+            )
         return tuple(found)
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per rate: `measure`, `where`, `value`, `low`, `high`, `errors`, `items` (shares, rows)."""
         rows = [(measure, "", getattr(self, measure)) for measure in ("error_rate", "unweighted", *METRICS)]
-        for part in self.by_policy:
-            where, measures = name_slice({"policy": part.policy}), ("error_rate", *_ENFORCEMENT)
+        for part in (*self.by_policy, *self.by_stream, *self.slices):
+            measures, where = ("error_rate", *_ENFORCEMENT), name_slice(part.where)
             rows += [(measure, where, getattr(part, measure)) for measure in measures]
-        rows += [("error_rate", name_slice(part.where), part.rate) for part in (*self.by_stream, *self.slices)]
         numbers = ("value", "low", "high", "errors", "items")
         table = [(*row[:2], *(getattr(row[2], number, np.nan) for number in numbers)) for row in rows if row[2]]
         return pd.DataFrame(table, columns=["measure", "where", *numbers])
@@ -139,12 +133,7 @@ def measure_quality(
     benign
         The labels that mean "no violation"; over- and under-enforcement need them.
     level
-        The probability that an interval holds the true rate; `tests/benchmarks/bench_intervals.py` holds it to that.
-
-    Returns
-    -------
-    Quality
-        Hájek-weighted rates with rater-clustered intervals (`stats.rates.clustered_rate`).
+        The probability that an interval holds the true rate (Hájek-weighted; `stats.rates.clustered_rate`).
 
     Raises
     ------
@@ -159,8 +148,7 @@ def measure_quality(
     Examples
     --------
     >>> raters, truths = [f"r{n % 20}" for n in range(200)], ["benign"] * 190 + ["hate"] * 10
-    >>> audits = pd.DataFrame({"rater": raters, "label": ["benign"] * 200, "truth": truths})
-    >>> measure_quality(audits).summary()
+    >>> measure_quality(pd.DataFrame({"rater": raters, "label": "benign", "truth": truths})).summary()
     'Accuracy 95.0 % (91.0 to 97.3): 10 errors in 200 audits of 20 raters, unweighted.'
     """
     names = column_names(audits)
@@ -183,8 +171,8 @@ def measure_quality(
         over_enforcement=over and over.rate,
         under_enforcement=under and under.rate,
         severity_weighted_accuracy=severe and _turn(severe.rate),
-        by_policy=_by_policy(cells, level) if "policy" in names else (),
-        by_stream=_by_stream(audits, names, level) if "stream" in names else (),
+        by_policy=_slices(cells, ["policy"], level, most_first=True) if "policy" in names else (),
+        by_stream=_by_stream(audits, benign, level) if "stream" in names else (),
         slices=_slices(_count_cells(kept, benign, by), by, level) if by else (),
         verdicts=tuple(verdicts),
         not_available=(*_name_gaps(names, cells, benign), *passed_over),
@@ -237,30 +225,22 @@ def _estimate(cells: pd.DataFrame, metric: str, level: float) -> ClusteredRate |
     return clustered_rate(happened, items, weight * scale, squares * scale**2, cluster, level=level)
 
 
-def _by_policy(cells: pd.DataFrame, level: float) -> tuple[PolicyQuality, ...]:
-    policies, wrong = [], (cells["weight"] * cells["wrong"]).sum()
-    for policy, part in cells.groupby("policy", dropna=False):
-        share = float((part["weight"] * part["wrong"]).sum() / wrong) if wrong else 0.0
-        found = [_estimate(part, metric, level) for metric in ("accuracy", *_ENFORCEMENT)]
-        policies.append(PolicyQuality(_name(policy), *(rate and rate.rate for rate in found), share))
-    return tuple(sorted(policies, key=lambda quality: (-quality.share, quality.policy)))
-
-
-def _by_stream(audits: Any, names: Sequence[str], level: float) -> tuple[SliceRate, ...]:
-    cells = _count_cells(audits, (), ["stream", *({"audit_round"} & set(names))])
+def _by_stream(audits: Any, benign: Sequence[str], level: float) -> tuple[SliceQuality, ...]:
+    cells = _count_cells(audits, benign, ["stream", *({"audit_round"} & set(column_names(audits)))])
     first = cells["audit_round"].fillna(1) == 1 if "audit_round" in cells else slice(None)
     return _slices(cells[first], ["stream"], level)
 
 
-def _slices(cells: pd.DataFrame, by: Sequence[str], level: float) -> tuple[SliceRate, ...]:
-    return tuple(
-        SliceRate(dict(zip(by, map(_name, values), strict=True)), _estimate(part, "accuracy", level).rate)
-        for values, part in cells.groupby(list(by), dropna=False)
-    )
-
-
-def _name(value: object) -> str:
-    return "(missing)" if pd.isna(value) else str(value)
+def _slices(
+    cells: pd.DataFrame, by: Sequence[str], level: float, *, most_first: bool = False
+) -> tuple[SliceQuality, ...]:
+    parts, wrong = [], (cells["weight"] * cells["wrong"]).sum()
+    for values, part in cells.groupby(list(by), dropna=False):
+        where = {name: "(missing)" if pd.isna(value) else str(value) for name, value in zip(by, values, strict=True)}
+        share = float((part["weight"] * part["wrong"]).sum() / wrong) if wrong else 0.0
+        rates = (_estimate(part, metric, level) for metric in METRICS[:3])
+        parts.append(SliceQuality(where, *(rate and rate.rate for rate in rates), share))
+    return tuple(sorted(parts, key=lambda part: -part.share) if most_first else parts)
 
 
 def _name_gaps(names: Sequence[str], cells: pd.DataFrame, benign: Sequence[str]) -> list[str]:
@@ -300,6 +280,8 @@ def _judge_targets(
         if days:
             day = pd.to_datetime(part["day"])
             part = part[day.between(target["first"] or day.min(), target["last"] or day.max())]
+        # The same rows in other cells would give other last digits.
+        part = cells if part["items"].sum() == cells["items"].sum() else part
         found = _estimate(part, target["metric"], level)
         elsewhere += found is None
         verdicts += [_judge(found, **target)] if found else []
@@ -314,16 +296,18 @@ def _read_target(row: dict[str, Any]) -> dict[str, Any]:
     metric, contract = given.get("metric"), given.get("contract")
     direction = given.get("direction", "at_most" if metric in _ENFORCEMENT else "at_least")
     share = isinstance(contract, int | float) and 0 <= contract <= 1
+    days = {name: pd.to_datetime(given[name], errors="coerce") for name in ("valid_from", "valid_to") if name in given}
     for column, readable, mend in (
         ("metric", metric in METRICS, f"use {join_words(METRICS)}"),
         ("contract", share, "write it as a share: 0.95 for 95 %"),
         ("direction", direction in ("at_least", "at_most"), "use at_least or at_most"),
+        *((name, day is not pd.NaT, "write it as 2026-03-31") for name, day in days.items()),
     ):
         if not readable:
             raise DataError(f"a target's {column} cannot be read", column=column, first=given, mend=mend)
-    first, last = (pd.Timestamp(given[name]) if name in given else None for name in ("valid_from", "valid_to"))
     read = {"metric": metric, "scope": str(given.get("scope", "")), "contract": float(contract), "direction": direction}
-    return {**read, "least": int(given.get("min_audits", 0)), "first": first, "last": last}
+    least = int(given.get("min_audits", 0))
+    return {**read, "least": least, "first": days.get("valid_from"), "last": days.get("valid_to")}
 
 
 def _judge(
@@ -334,7 +318,8 @@ def _judge(
     good, bad = estimate.low >= contract, estimate.high < contract
     if direction == "at_most":
         good, bad = estimate.high <= contract, estimate.low > contract
-    target = f"{metric} target of {direction} {show(contract, '%')}".replace("_", " ")
+    name = metric.replace("_enforcement", "-enforcement").replace("severity_weighted", "severity-weighted")
+    target = f"{name} target of {direction} {show(contract, '%')}".replace("_", " ")
     target += f" ({where})" if parse_scope(scope) else ""
     verdict, rest = "met" if good else "missed" if bad else "not proven", f" at {estimate}"
     if rate.items < least:

@@ -14,7 +14,7 @@ from scipy import sparse, stats
 
 from rca_lib.audits.counting import collect, column_names
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
-from rca_lib.findings import DataError, Estimate, Finding, Grade, show
+from rca_lib.findings import DataError, Estimate, Finding, show
 from rca_lib.stats.agreement import Coefficient, Scale, agreement, agreement_weights, cross_agreement, scale_weights
 from rca_lib.stats.rates import wilson
 
@@ -53,7 +53,6 @@ class Agreement:
     items: int
     single: int
     raters: int
-    ratings: int
     percent: Estimate
     cohen: Estimate | None
     fleiss: Estimate | None
@@ -80,16 +79,19 @@ class Agreement:
 
     def findings(self) -> tuple[Finding, ...]:
         """Hand on the agreement, each role's, and the most confused pair; shown where the interval is above chance."""
-        path = "alpha" if self.alpha else "percent"
-        found = [_finding("agreement", self.summary(), getattr(self, path), path, self.alpha)]
+        best = "alpha" if self.alpha else "percent"
+        found = [("agreement", self.summary(), getattr(self, best), best, self.alpha)]
         for position, role in enumerate(self.by_role):
-            who = f"{role.first}s among themselves" if role.first == role.second else f"{role.first} and {role.second}"
-            text = f"{who.capitalize()} agree on {role.percent} of {role.items:,} items, kappa {role.kappa or '–'}."
-            found.append(_finding("role", text, role.percent, f"by_role[{position}].percent", role.kappa))
+            text = f"{role.first.capitalize()} against {role.second} agree on {role.percent} of {role.items:,} items."
+            found.append(("role", text, role.percent, f"by_role[{position}].percent", role.kappa))
         for pair in self.pairs[:1]:
             text = f"Most confused: {pair.first} and {pair.second}, {show(pair.share, '%')} of all disagreement."
-            found.append(_finding("pair", text, Estimate(pair.share, unit="%"), "pairs[0].share", self.alpha))
-        return tuple(found)
+            found.append(("pair", text, Estimate(pair.share, unit="%"), "pairs[0].share", self.alpha))
+        grades = ["shown" if row[-1] is not None and row[-1].low > 0 else "not proven" for row in found]
+        return tuple(
+            Finding("reliability", kind, text, grade, estimate, path)
+            for (kind, text, estimate, path, _), grade in zip(found, grades, strict=True)
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per coefficient: `measure`, `value`, `low`, `high`."""
@@ -97,11 +99,6 @@ class Agreement:
         found += [(f"{role.first} and {role.second}", role.percent) for role in self.by_role]
         rows = [(name, part.value, part.low, part.high) for name, part in found if part is not None]
         return pd.DataFrame(rows, columns=["measure", "value", "low", "high"])
-
-
-def _finding(kind: str, text: str, estimate: Estimate, path: str, beyond: Estimate | None) -> Finding:
-    grade: Grade = "shown" if beyond is not None and beyond.low > 0 else "not proven"
-    return Finding("reliability", kind, text, grade, estimate, path)
 
 
 def measure_agreement(
@@ -119,19 +116,12 @@ def measure_agreement(
     ratings
         One row per rater × item (`tables.RATINGS`); of repeated trials the first counts; a missing label is no rating.
     level
-        The share of such intervals that hold the true value.
-    scale
-        What the labels are, for alpha: "ordinal" needs their order, "interval" and "ratio" need numbers.
-    weights
-        How much near labels agree in AC2, which needs an order.
+        The share of such intervals that hold the true value. They are linearised over items, with t: they speak of
+        further items, not of further raters. That of `percent` is Wilson's, an item counting once.
+    scale, weights
+        What the labels are, for alpha; how much near labels agree in AC2, which needs an order, as "ordinal" does.
     categories
         All labels there are, in order; where not given, those that occur.
-
-    Returns
-    -------
-    Agreement
-        Cohen 1960, Fleiss 1971, Krippendorff 2004, Gwet 2008 and 2014. Intervals are linearised over items, with t:
-        they speak of further items, not of further raters. That of `percent` is Wilson's, an item counting once.
 
     Raises
     ------
@@ -141,7 +131,8 @@ def measure_agreement(
 
     Notes
     -----
-    What it cannot see: whether those who agree are right, and whether they saw each other's judgement.
+    Cohen 1960, Fleiss 1971, Krippendorff 2004, Gwet 2008 and 2014. What they cannot see: whether those who agree are
+    right, and whether they saw each other's judgement.
 
     Examples
     --------
@@ -151,53 +142,38 @@ def measure_agreement(
     """
     table, unlabelled = _read_ratings(ratings)
     labels, values = _order_labels(table, scale, categories)
-    codes = pd.Categorical(table["label"], categories=labels).codes
-    rows, raters = pd.factorize(table["item_id"])[0], pd.factorize(table["rater"], sort=True)[0]
-    _refuse_repeats(table, rows, raters)
-    counts = _count(rows, codes, (rows.max() + 1, len(labels)))
+    items, raters = pd.factorize(table["item_id"])[0], pd.factorize(table["rater"], sort=True)[0]
+    counts = _count(table, items, labels)
     several = counts.sum(axis=1) >= 2
     if not several.any():
         raise DataError("no item was judged twice", rows=len(table), mend="let several people judge the same items")
-    used = counts[several].sum(axis=0)
-    order = agreement_weights(values if scale in ("interval", "ratio") else np.arange(len(values)), weights)
-    complete = raters.max() == 1 and bool(several.all())
-    sides = [_count(rows[raters == side], codes[raters == side], counts.shape) for side in (0, 1)]
-    found = {
-        "cohen": cross_agreement(*sides) if complete else None,
-        "fleiss": agreement(counts, "fleiss"),
-        "alpha": agreement(counts, "alpha", scale_weights(values, used, scale)),
-        "ac1": agreement(counts, "ac"),
-        "ac2": agreement(counts, "ac", order) if scale != "nominal" else None,
-    }
-    roles = _count_roles(table, rows, codes, counts.shape)
+    complete = raters.max() == 1 and several.all()
+    sides = [_count(table, items, labels, raters == side) for side in (0, 1) if complete]
+    found = _coefficients(counts, several, values, scale, weights)
+    found["cohen"] = cross_agreement(*sides) if complete else None
+    names = sorted(table["role"].dropna().unique(), reverse=True) if "role" in table else []
+    roles = {role: _count(table, items, labels, (table["role"] == role).to_numpy()) for role in names}
     against = (roles["rater"], roles["auditor"]) if {"rater", "auditor"} <= set(roles) else (counts, counts)
+    gaps = [f"{unlabelled:,} ratings without a label are left out"] * (unlabelled > 0)
+    gaps += ["kappa and alpha are undefined: all ratings are one label"] * (found["alpha"] is None)
     return Agreement(
         items=int(several.sum()),
         single=int((~several).sum()),
         raters=int(raters.max()) + 1,
-        ratings=len(table),
         percent=_percent(found["fleiss"], several, level),
         **{name: part and _interval(part, level) for name, part in found.items()},
         pairs=_confused_pairs(*against, labels),
-        by_role=_compare_roles(roles, level),
-        not_available=_name_gaps(unlabelled, scale, used, complete),
+        by_role=_compare_roles(roles, level) if len(roles) > 1 else (),
+        not_available=tuple(gaps),
     )
 
 
 def ratings_from_audits(audits: Any) -> pd.DataFrame:
-    """Read audits as ratings: the rater's label, and the truth as the auditor's label.
+    """Read audits as ratings (`tables.RATINGS`): the rater's label, and the truth as the auditor's.
 
-    Parameters
-    ----------
-    audits
-        One row per audit, of every round, so that auditors of one item are compared too. Only the streams that stand
-        for all decisions are used, where there are any.
-
-    Returns
-    -------
-    DataFrame
-        One row per rating: `item_id`, `rater`, `label`, `role` ("rater" or "auditor"), `trial` (2 … where a person
-        judged an item again). Without a column `auditor` those of each round are called "audit 1", "audit 2" ….
+    Only the streams that stand for all decisions are used, where there are any; all rounds are, so that auditors of
+    one item are compared too. `trial` counts a person's judgements of an item. Without a column `auditor` those of
+    each round are called "audit 1", "audit 2" ….
 
     Examples
     --------
@@ -230,9 +206,10 @@ def _read_ratings(ratings: Any) -> tuple[pd.DataFrame, int]:
     table = collect(nw.from_native(ratings).lazy().select(*wanted))
     for name in ("item_id", "rater"):
         _refuse(table[table[name].isna()], f"{name} is missing", name, "fill it")
-    if "trial" in table:
-        table = table[table["trial"].fillna(1) == 1]
+    table = table[table["trial"].fillna(1) == 1] if "trial" in names else table
     labelled = table.dropna(subset="label").reset_index(drop=True)
+    repeated = labelled.duplicated([name for name in ("item_id", "rater", "role") if name in names])
+    _refuse(labelled[repeated], "a rater judged an item twice", "rater", "number the trials in `trial`, or keep one")
     if labelled["rater"].nunique() < 2:
         raise DataError("agreement needs two raters", column="rater", rows=len(labelled), mend="add another's ratings")
     return labelled, len(table) - len(labelled)
@@ -268,24 +245,25 @@ def _order_labels(table: pd.DataFrame, scale: Scale, categories: Sequence[str] |
     return [labels[at] for at in order], numbers[order]
 
 
-def _refuse_repeats(table: pd.DataFrame, rows: np.ndarray, raters: np.ndarray) -> None:
-    roles = pd.factorize(table["role"], use_na_sentinel=False)[0] if "role" in table else 0
-    key = (rows.astype(np.int64) * (raters.max() + 1) + raters) * 8 + roles
-    if len(np.unique(key)) < len(key):
-        mend = "number the trials in a column trial, or keep one"
-        _refuse(table[pd.Series(key).duplicated()], "a rater judged an item twice", "rater", mend)
+def _count(table: pd.DataFrame, items: np.ndarray, labels: list[str], chosen: np.ndarray | None = None) -> Counts:
+    codes, ones = pd.Categorical(table["label"], categories=labels).codes, np.ones(len(table))
+    ones = ones if chosen is None else chosen.astype(float)
+    counts = sparse.coo_array((ones, (items, codes)), shape=(items.max() + 1, len(labels))).tocsr()
+    counts.eliminate_zeros()
+    return counts
 
 
-def _count(rows: np.ndarray, codes: np.ndarray, shape: tuple[int, int]) -> Counts:
-    return sparse.coo_array((np.ones(len(rows)), (rows, codes)), shape=shape).tocsr()
-
-
-def _count_roles(table: pd.DataFrame, rows: np.ndarray, codes: np.ndarray, shape: tuple[int, int]) -> dict[str, Counts]:
-    if "role" not in table or table["role"].nunique() < 2:
-        return {}
-    roles = sorted(table["role"].dropna().unique(), key=lambda role: (role != "rater", role))
-    chosen = {role: (table["role"] == role).to_numpy() for role in roles}
-    return {role: _count(rows[mask], codes[mask], shape) for role, mask in chosen.items()}
+def _coefficients(
+    counts: Counts, several: np.ndarray, values: np.ndarray, scale: Scale, weights: Literal["linear", "quadratic"]
+) -> dict[str, Coefficient | None]:
+    used = counts[several].sum(axis=0)
+    near = agreement_weights(values if scale in ("interval", "ratio") else np.arange(len(values)), weights)
+    return {
+        "fleiss": agreement(counts, "fleiss"),
+        "alpha": agreement(counts, "alpha", scale_weights(values, used, scale)),
+        "ac1": agreement(counts, "ac"),
+        "ac2": agreement(counts, "ac", near) if scale != "nominal" else None,
+    }
 
 
 def _compare_roles(roles: dict[str, Counts], level: float) -> tuple[RoleAgreement, ...]:
@@ -324,13 +302,3 @@ def _interval(found: Coefficient, level: float) -> Estimate:
         low, high = found.value - half, found.value + half
     # Sums of floats depend on the order of the rows in their last digits; twelve digits do not.
     return Estimate(*(round(end, 12) for end in (found.value, max(low, -1.0), min(high, 1.0))), "", level)
-
-
-def _name_gaps(unlabelled: int, scale: Scale, used: np.ndarray, complete: bool) -> tuple[str, ...]:
-    gaps = {
-        f"{unlabelled:,} ratings without a label are left out": unlabelled > 0,
-        "kappa, alpha, AC1 and AC2 are undefined: all ratings are one label": (used > 0).sum() < 2,
-        "AC2 needs an order of the labels: say scale='ordinal'": scale == "nominal",
-        "Cohen's kappa needs two raters who judged every item; Fleiss' stands in": not complete,
-    }
-    return tuple(sentence for sentence, holds in gaps.items() if holds)

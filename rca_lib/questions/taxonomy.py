@@ -15,9 +15,9 @@ from statsmodels.stats.inter_rater import cohens_kappa
 
 from rca_lib.audits.counting import collect, fetch_errors, open_table
 from rca_lib.audits.tables import AUDITS, columns, parse_scope
-from rca_lib.audits.taxonomy_file import EventWindow, Rule, Taxonomy
+from rca_lib.audits.taxonomy_file import Cause, EventWindow, Rule, Taxonomy
 from rca_lib.findings import DataError, Estimate, Finding, Grade, Rate
-from rca_lib.stats.clusters import clip_text
+from rca_lib.stats.clusters import read_texts
 from rca_lib.stats.rates import clustered_rate
 
 FAIR_KAPPA = 0.4  # up to here agreement is at most fair (Landis and Koch 1977)
@@ -58,11 +58,10 @@ class CauseCount(Part):
 
 @dataclass(frozen=True, slots=True)
 class Tagging:
-    """The errors by kind, cause, owner and who can control them: the largest first, what is not determined last.
+    """The errors by kind, cause, owner and control: the largest part first, what is not determined last.
 
-    Shares are of all errors, design-weighted, with intervals that allow for rater clusters. `measurement_errors` have a
-    cause in the measurement and never count against a rater. `coded_by` counts who gave the causes; `not_available`
-    names the rules that could not be asked.
+    Shares are of all errors, design-weighted, with intervals that allow for rater clusters. `measurement_errors` never
+    count against a rater. `coded_by` counts who gave the causes; `not_available` names the rules that were not asked.
     """
 
     errors: int
@@ -92,10 +91,8 @@ class Tagging:
         if not self.errors:
             return "No errors: nothing to tag."
         people, silent = (dict(self.coded_by).get(by, 0) for by in ("person", "none"))
-        text = (
-            f"{self.errors:,} errors, most often {self.what[0].name}: {self.what[0].share}. Causes: {people:,} coded by"
-        )
-        text += f" people, {self.errors - people - silent:,} hinted at by rules, {silent:,} without a hint."
+        text = f"{self.errors:,} errors, most often {self.what[0].name}: {self.what[0].share}. Causes: {people:,} coded"
+        text += f" by people, {self.errors - people - silent:,} hinted at by rules, {silent:,} without a hint."
         if self.undetermined < self.errors:
             text += f" Most often {self.why[0].name}: {self.why[0].share}."
         if self.measurement_errors:
@@ -105,15 +102,16 @@ class Tagging:
     def findings(self) -> tuple[Finding, ...]:
         """Return the leading kind, cause and owner, and the errors of measurement.
 
-        A kind is "shown" to lead where its interval lies above the next one's. Causes are judgements: "likely" where
-        people gave most of them and two coders, if there were two, agree more than fairly; else "possible".
+        A kind is "shown" to lead where its interval lies above the next one's, or above half if it is the only one.
+        Causes are judgements: "likely" where people gave most of them and two coders, if there were two, agree more
+        than fairly; else "possible".
         """
         if not self.errors:
             return ()
         by, kappa = dict(self.coded_by), self.coder_kappa
         coded = 2 * by.get("person", 0) > self.errors - by.get("none", 0)
         judged: Grade = "likely" if coded and (kappa is None or float(kappa.value) > FAIR_KAPPA) else "possible"
-        leads = len(self.what) == 1 or self.what[0].share.low > self.what[1].share.high
+        leads = self.what[0].share.low > (self.what[1].share.high if len(self.what) > 1 else 0.5)
         found = [_lead("what", self.what, "Most frequent kind", "shown" if leads else "possible")]
         if self.undetermined < self.errors:
             found.append(_lead("why", self.why, "Most frequent cause given", judged))
@@ -208,12 +206,12 @@ def _open_events(events: Any) -> pd.DataFrame:
         if name not in calendar:
             raise DataError(f"the events have no column {name!r}", column=name, mend="map it")
     calendar = calendar.reindex(columns=["type", "start", "end", "scope"])
-    times = {name: pd.to_datetime(calendar[name], utc=True).dt.tz_localize(None) for name in ("start", "end")}
-    return calendar.assign(**times)
+    start, end = (pd.to_datetime(calendar[name], utc=True).dt.tz_localize(None) for name in ("start", "end"))
+    return calendar.assign(start=start, end=end.fillna(start + pd.Timedelta(days=1)))
 
 
 def _read_codes(rows: pd.DataFrame, name: str, taxonomy: Taxonomy) -> np.ndarray:
-    written = _text(rows, name).str.strip()
+    written = read_texts(rows, name).str.strip()
     codes = written.str.casefold().map(taxonomy.spellings)
     _refuse(rows, name, codes.isna() & (written != ""), "a cause code is not in the taxonomy", "add it to the taxonomy")
     # Who codes only the unknown bone says no more than the unknown code.
@@ -226,12 +224,6 @@ def _refuse(rows: pd.DataFrame, name: str, wrong: pd.Series, problem: str, mend:
         raise DataError(problem, column=name, rows=int(wrong.sum()), first=first, mend=f"{mend}, or mend the column")
 
 
-def _text(rows: pd.DataFrame, name: str) -> pd.Series:
-    """Return a column as plain text, empty where a value or the column itself is missing."""
-    values = rows[name] if name in rows else pd.Series(None, rows.index, object)
-    return values.astype(object).where(values.notna(), "").astype("str")
-
-
 def _ask_rules(rows: pd.DataFrame, taxonomy: Taxonomy, calendar: pd.DataFrame) -> tuple[list[Hint], tuple[str, ...]]:
     """Ask the rules, in their order, for the cause of each error, by whom and how sure; say which cannot be asked."""
     asked, skipped = [], []
@@ -240,8 +232,7 @@ def _ask_rules(rows: pd.DataFrame, taxonomy: Taxonomy, calendar: pd.DataFrame) -
         missing += ["no events were given"] if rule.event and calendar.empty else []
         asked += [] if missing else [rule]
         skipped += [f"{rule.name}: {missing[0]}"] if missing else []
-    facts = pd.DataFrame({name: _text(rows, name).replace("", None) for name in rows})
-    facts["comment"] = _text(rows, "comment").map(clip_text)
+    facts = pd.DataFrame({name: read_texts(rows, name).replace("", None) for name in rows})
     if "decided_at" in rows:
         facts["decided_at"] = pd.to_datetime(rows["decided_at"], utc=True).dt.tz_localize(None)
     cases = [f"when {_write_rule(rule, calendar, list(rows))} then {place}" for place, rule in enumerate(asked)]
@@ -275,9 +266,8 @@ def _write_event(window: EventWindow, calendar: pd.DataFrame, known: Sequence[st
     for event in calendar[calendar["type"] == window.type].itertuples():
         scope = parse_scope(event.scope)
         if (not window.names or window.names in scope) and set(scope) <= set(known):
-            days = 1.0 if window.within_days is None else window.within_days
-            open_end = window.within_days is not None or pd.isna(event.end)
-            end = event.start + pd.Timedelta(days=days) if open_end else event.end
+            days = window.within_days
+            end = event.end if days is None else event.start + pd.Timedelta(days=days)
             inside = [f"decided_at between timestamp '{event.start}' and timestamp '{end}'"]
             inside += ['"' + name.replace('"', '""') + '" glob ' + _quote(value) for name, value in scope.items()]
             moments.append(" and ".join(inside))
@@ -289,34 +279,33 @@ def _quote(text: str) -> str:
 
 
 def _derive_kinds(rows: pd.DataFrame, benign: Sequence[str], scale: Sequence[str]) -> list[str]:
-    label, truth, action, true_action = (_text(rows, name) for name in ("label", "truth", "action", "true_action"))
+    label, truth, action, true_action = (read_texts(rows, name) for name in ("label", "truth", "action", "true_action"))
     if scale:
         for name, values in (("label", label), ("truth", truth)):
             _refuse(rows, name, (values != "") & ~values.isin(scale), f"{name} is not on the scale", "complete `scale`")
     place = {value: step for step, value in enumerate(scale)}
     steps = (label.map(place) - truth.map(place)).abs()
     same, passed, harmless = label == truth, label.isin(benign), truth.isin(benign)
-    decided, right, acted, due = (
-        values.str.casefold().str.startswith("escalat") for values in (label, truth, action, true_action)
-    )
+    differs = same & (action != true_action) & (action != "") & (true_action != "")
+    raised = [values.str.casefold().str.startswith("escalat") for values in (label, truth, action, true_action)]
     kinds = {
         "incomplete": label == "",
-        "wrong_escalation": (decided != right) | (same & (acted != due)),
-        "wrong_action": same & (action != true_action),
+        "wrong_escalation": (raised[0] != raised[1]) | (differs & (raised[2] != raised[3])),
+        "wrong_action": differs,
         "technical": same,
         "one_step_off": steps == 1,
         "more_steps_off": steps > 1,
         "over_enforcement": harmless & ~passed,
         "under_enforcement": passed & ~harmless,
-        "wrong_policy": (_text(rows, "policy") != "") & ~_text(rows, "workflow").isin(["annotation", "search_eval"]),
+        "wrong_policy": (read_texts(rows, "policy") != "")
+        & ~read_texts(rows, "workflow").isin(["annotation", "search_eval"]),
     }
     return np.select([mask.to_numpy(bool) for mask in kinds.values()], list(kinds), "wrong_label").tolist()
 
 
 def _judge(audit_id: str, what: str, first: str, second: str, hint: Hint) -> Tag:
-    """Let people's codes win; two that differ leave an even chance."""
-    sure = 0.5 if first and second and first != second else 1.0
-    return Tag(audit_id, what, first or second, "person", sure) if first or second else Tag(audit_id, what, *hint)
+    differ = first and second and first != second
+    return Tag(audit_id, what, *((first or second, "person", 0.5 if differ else 1.0) if first or second else hint))
 
 
 def _divide(
@@ -324,8 +313,8 @@ def _divide(
 ) -> tuple[Part, ...]:
     """Divide the errors by their codes: the largest part first, what is not determined last."""
     codes, names, parts = np.array(codes, object), {"": "not determined", **(names or {})}, []
-    harm = _text(rows, "severity").map(taxonomy.criticality).fillna(0.0).to_numpy(float) * rows["weight"].to_numpy(
-        float
+    harm = (
+        (read_texts(rows, "severity").map(taxonomy.criticality).astype(float) * rows["weight"]).fillna(0.0).to_numpy()
     )
     for code in sorted(set(codes)):
         mask = codes == code
@@ -337,9 +326,8 @@ def _divide(
 def _count_causes(rows: pd.DataFrame, codes: Sequence[str], taxonomy: Taxonomy) -> tuple[CauseCount, ...]:
     counts = []
     for part in _divide(rows, codes, taxonomy):
-        cause = taxonomy.causes[part.code]
-        details = (cause.bone, cause.owner, cause.controllable_by, cause.measurement)
-        counts.append(CauseCount(part.code, cause.name, part.errors, part.share, part.weighted_share, *details))
+        code, name, *details = (getattr(taxonomy.causes[part.code], field.name) for field in fields(Cause))
+        counts.append(CauseCount(code, name, part.errors, part.share, part.weighted_share, *details))
     return tuple(counts)
 
 
@@ -357,6 +345,5 @@ def _agree(first: np.ndarray, second: np.ndarray) -> Estimate | None:
         return None
     table = pd.crosstab(first[both], second[both]).reindex(index=codes, columns=codes, fill_value=0)
     kappa = cohens_kappa(table.to_numpy())
-    if not kappa.std_kappa > 0:
-        return Estimate(float(kappa.kappa))
-    return Estimate(float(kappa.kappa), max(float(kappa.kappa_low), -1.0), min(float(kappa.kappa_upp), 1.0))
+    ends = (max(float(kappa.kappa_low), -1.0), min(float(kappa.kappa_upp), 1.0)) if kappa.std_kappa > 0 else ()
+    return Estimate(float(kappa.kappa), *ends)

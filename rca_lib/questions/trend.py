@@ -176,7 +176,7 @@ def find_changes(
     >>> days = pd.date_range("2026-03-02", periods=40)
     >>> counts = pd.DataFrame({"time": days, "errors": [5] * 20 + [15] * 20, "items": 100})
     >>> find_changes(counts).summary()
-    'Stepped up by 10.0 pp to 15.0 % on 22 Mar 2026 (21 Mar 2026 to 22 Mar 2026).'
+    'Stepped up by 10.0 pp to 15.0 % on 22 Mar 2026 (22 Mar 2026 to 22 Mar 2026).'
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha {alpha} is not between 0 and 1")

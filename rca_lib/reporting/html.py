@@ -58,6 +58,8 @@ def export_html(notebook: NotebookNode | Path, *, title: str, show_code: bool = 
     """
     node = nbformat.read(notebook, as_version=4) if isinstance(notebook, Path) else notebook
     body, _ = _exporter().from_notebook_node(node, resources={"show_code": show_code})
+    # A caption that only repeats the answer above its chart is no help to anyone who sees both.
+    body = re.sub(r"<figcaption>(.*?)</figcaption>", lambda found: "" if f">{found[1]}</p>" in body else found[0], body)
     return write_page(body, title=title, footer=footer, contents=True)
 
 
@@ -140,10 +142,15 @@ def _frame_tables(body: str) -> str:
 
 
 def _align_numbers(table: str) -> str:
-    table = re.sub(r"<td>(?=\s*[-−+]?\d[\d.,]*(?:\s?(?:%|[a-z]+))?\s*</td>)", '<td class="number">', table)
+    table = re.sub(r"<td>([^<]{1,18})</td>", _class_cell, table)
     last = ["number" in cell for cell in re.findall(r"<t[dh]\b[^>]*>", table.rpartition("<tr")[2])]
     head, end, rest = table.partition("</thead>")
     return "".join(_align_heads(row, last) for row in re.split(r"(?=<tr)", head)) + end + rest if end else table
+
+
+def _class_cell(found: re.Match[str]) -> str:
+    number = re.fullmatch(r"\s*[-−+]?\d[\d.,]*(?:\s?(?:%|[a-z]+))?\s*", found[1])
+    return f'<td class="{"number" if number else "short"}">{found[1]}</td>'
 
 
 def _align_heads(row: str, numbers: Sequence[bool]) -> str:

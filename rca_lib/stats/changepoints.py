@@ -18,7 +18,6 @@ from rca_lib.stats.overdispersion import (
     Array,
     Noise,
     estimate_noise,
-    log_likelihood,
     seasonal,
     start_noise,
     weigh_steps,
@@ -26,14 +25,12 @@ from rca_lib.stats.overdispersion import (
 
 SHORTEST = 4  # steps of the shortest segment: what is shorter is a burst
 MOST = 4  # changes looked for in a first pass; more where that many are found
-SHAPE = 4.0  # of the gamma prior of a level: a coefficient of variation of one half
+LEVELS_VARIANCE = 0.25  # of a level's logarithm around the pooled one: a factor of 1.6 either way
 NEXT = 2.0  # log Bayes factor that each further change must add
 COVER = 0.95
 TURNS = 3  # of segments and noise, each given the other
-DATE_DROP = (
-    3.84  # twice the fall of log-likelihood that a drift's onset may have (regular in the onset: chi-square, 95 %)
-)
-DRIFT_GAIN = 0.0  # twice the log-likelihood that a drift must be better by than the steps it replaces
+NEARBY = 20  # a date is put where the most posterior lies within this part of the series, either way
+DRIFT_ODDS = -1.6  # log odds of drift against steps from which on a change is called a drift
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,18 +160,26 @@ def _segment_evidence(totals: Array, exposures: Array, *, counts: bool) -> Array
     long = place[None, :] - place[:, None] >= SHORTEST
     total = np.where(long, sums[None, :] - sums[:, None], 0.0)
     weight = np.where(long, weights[None, :] - weights[:, None], 0.0)
-    pooled = (max(sums[-1], 0.5) if counts else sums[-1]) / weights[-1]
+    pooled, spread = _prior(totals, exposures, counts=counts)
     if counts:
-        rate = SHAPE / pooled
-        found = _log_gamma(SHAPE + total) - (SHAPE + total) * np.log1p(weight / rate) - _log_gamma(np.array(SHAPE))
-        found += -total * np.log(SHAPE) + weight * pooled
+        shape = 1 / spread
+        found = _log_gamma(shape + total) - _log_gamma(np.array(shape)) - total * np.log(shape) + weight * pooled
+        found -= (shape + total) * np.log1p(weight * pooled / shape)
     else:
         deviation = total - weight * pooled
-        spread = max(
-            float(np.square(totals - exposures * pooled).sum() / weights[-1] / exposures.sum()), 1.0 / weights[-1]
-        )
         found = (spread * deviation**2 / (1 + spread * weight) - np.log1p(spread * weight)) / 2
     return np.where(long, found, -np.inf)
+
+
+def _prior(totals: Array, exposures: Array, *, counts: bool) -> tuple[float, float]:
+    """Return the pooled level and the prior variance of levels around it (of their logarithm, for counts)."""
+    weight = max(exposures.sum(), 1e-12)
+    if counts:
+        return max(totals.sum(), 0.5) / weight, LEVELS_VARIANCE
+    pooled = totals.sum() / weight
+    kept = exposures > 0
+    variance = np.square(totals[kept] / exposures[kept] - pooled).mean() if kept.any() else 0.0
+    return pooled, max(float(variance), 1 / weight)
 
 
 def _log_gamma(value: Array) -> Array:
@@ -204,81 +209,78 @@ def _place(segments: Array, forward: list[Array], changes: int) -> tuple[Shift, 
     shifts: list[Shift] = []
     for change in range(changes):
         chance = np.exp(forward[change] + backward[changes - 1 - change] - forward[changes][steps])
-        near = np.convolve(chance, np.bartlett(2 * max(1, steps // 30) + 3), "same")
-        near[: shifts[-1].position + SHORTEST if shifts else 0] = -1.0
-        position = int(np.argmax(near))
-        below = np.cumsum(chance) / chance.sum()
-        low, high = np.searchsorted(below, [(1 - COVER) / 2, (1 + COVER) / 2])
-        shifts.append(Shift(position, int(min(low, position)), int(max(high, position))))
+        shifts.append(_date(chance, shifts[-1].position + SHORTEST if shifts else 0))
     return tuple(shifts)
+
+
+def _date(chance: Array, first: int = 0, kind: str = "step") -> Shift:
+    """Date a change by the posterior of its position: where most of it lies nearby, and what holds 95 % of it."""
+    reach = max(1, len(chance) // NEARBY)
+    near = np.convolve(chance, 1 + 0.1 * np.bartlett(2 * reach + 3)[1:-1], "same")
+    near[:first] = -1.0
+    position = int(np.argmax(near))
+    low, high = np.searchsorted(np.cumsum(chance) / chance.sum(), [(1 - COVER) / 2, (1 + COVER) / 2])
+    return Shift(position, int(min(low, position)), int(max(high, position)), kind)
 
 
 def _name_drifts(
     shifts: tuple[Shift, ...], level: Array, totals: Array, exposures: Array, *, counts: bool
 ) -> tuple[tuple[Shift, ...], Array]:
-    """Replace steps in one direction by one drift to the end of their span where that explains the series better."""
+    """Name steps in one direction a drift to the end of their span unless the evidence for steps is much greater.
+
+    Where it is somewhat greater the drift keeps the date of the step, and the interval spans both.
+    """
     named, level = [], level.copy()
     for group, start, stop in _staircases(shifts, level):
         span = slice(start, stop)
-        onsets, fits, ramps = _fit_ramps(totals[span], exposures[span], counts=counts)
-        edges = [start, *(shift.position for shift in group), stop]
-        stairs = sum(
-            float(log_likelihood(totals[low:high].sum(), exposures[low:high].sum(), counts=counts))
-            - (2 * totals[low:high].sum() if counts else 0)
-            for low, high in pairwise(edges)
-        )
-        if not len(onsets) or fits.max() - stairs + 4 * NEXT * (len(group) - 1) <= DRIFT_GAIN:
+        onsets, evidence, ramps = _fit_ramps(totals[span], exposures[span], counts=counts)
+        stairs, _, _ = _evidence(totals[span], exposures[span], counts=counts, price=0.0)
+        gain = _log_sum(evidence, 0) - np.log(len(onsets)) - stairs[1:].max() if len(onsets) else -np.inf
+        if gain < (DRIFT_ODDS if len(group) == 1 else 0.0):
             named += group
             continue
-        possible = onsets[fits >= fits.max() - DATE_DROP] + start
-        best = int(np.argmax(fits))
-        named.append(Shift(int(onsets[best]) + start, int(possible.min()), int(possible.max()), "drift"))
-        level[span] = ramps[best]
+        chance = np.zeros(len(level))
+        chance[onsets + start] = np.exp(evidence - evidence.max())
+        drift = _date(chance, kind="drift")
+        level[span] = ramps[np.argmax(evidence)]
+        if gain < 0:
+            low, high = min(drift.low, group[0].low), max(drift.high, group[0].high)
+            drift = Shift(group[0].position, low, high, "drift")
+        named.append(drift)
     return tuple(named), level
 
 
 def _staircases(shifts: tuple[Shift, ...], level: Array) -> list[tuple[list[Shift], int, int]]:
     """Group neighbouring shifts that go the same way; each group with the first step and the end of its span."""
-    ways = [bool(level[shift.position] > level[shift.position - 1]) for shift in shifts]
-    groups: list[list[int]] = []
-    for index, way in enumerate(ways):
-        if groups and ways[groups[-1][-1]] == way:
-            groups[-1].append(index)
-        else:
-            groups.append([index])
     edges = [0, *(shift.position for shift in shifts), len(level)]
-    return [([shifts[index] for index in group], edges[group[0]], edges[group[-1] + 2]) for group in groups]
+    ways = [bool(level[shift.position] > level[shift.position - 1]) for shift in shifts]
+    breaks = [0, *(place for place in range(1, len(ways)) if ways[place] != ways[place - 1]), len(ways)]
+    return [(list(shifts[one:two]), edges[one], edges[two + 1]) for one, two in pairwise(breaks) if two > one]
 
 
 def _fit_ramps(totals: Array, exposures: Array, *, counts: bool) -> tuple[Array, Array, Array]:
-    """Fit a flat level then a slope to the end (log-linear for counts) for every onset.
+    """Fit a flat level, then a slope to the end (of the log for counts), for every onset.
 
-    Returns the onsets, twice their log-likelihoods and their levels, one row per onset.
+    Returns the onsets, their log evidence against the pooled level (Laplace's approximation) and their levels.
     """
     steps = len(totals)
     onsets = np.arange(SHORTEST, steps - 3 * SHORTEST, max(1, steps // 150))
-    if not len(onsets):
-        return onsets, np.zeros(0), np.zeros((0, steps))
     ramp = np.clip((np.arange(steps) - onsets[:, None]) / (steps - 1 - onsets[:, None]), 0, 1)
-    start = max(totals.sum(), 0.25) / exposures.sum() if counts else totals.sum() / exposures.sum()
-    base, slope = np.full(len(onsets), np.log(start) if counts else start), np.zeros(len(onsets))
-    for _ in range(8 if counts else 1):
+    pooled, spread = _prior(totals, exposures, counts=counts)
+    pooled, limit = (np.log(pooled), 2.0) if counts else (pooled, np.inf)
+    base, slope = np.full(len(onsets), pooled), np.zeros(len(onsets))
+    for _ in range(8 if counts else 2):
         line = base[:, None] + slope[:, None] * ramp
         mean = exposures * (np.exp(line) if counts else line)
-        weight = mean if counts else np.broadcast_to(exposures, mean.shape)
-        residual = totals - mean
-        one, two, three = weight.sum(1), (weight * ramp).sum(1), (weight * ramp**2).sum(1)
-        first, second = residual.sum(1), (residual * ramp).sum(1)
-        determinant = np.maximum(one * three - two**2, 1e-12)
-        base = base + np.clip(
-            (three * first - two * second) / determinant, -2 if counts else -np.inf, 2 if counts else np.inf
-        )
-        slope = slope + np.clip(
-            (one * second - two * first) / determinant, -2 if counts else -np.inf, 2 if counts else np.inf
-        )
-    line = np.clip(base[:, None] + slope[:, None] * ramp, -30 if counts else -np.inf, 30 if counts else np.inf)
+        weight = mean if counts else np.broadcast_to(exposures, line.shape)
+        first = (totals - mean).sum(1) - (base - pooled) / spread
+        second = ((totals - mean) * ramp).sum(1) - slope / (2 * spread)
+        one, both, two = weight.sum(1) + 1 / spread, (weight * ramp).sum(1), (weight * ramp**2).sum(1) + 0.5 / spread
+        determinant = one * two - both**2
+        base = base + np.clip((two * first - both * second) / determinant, -limit, limit)
+        slope = slope + np.clip((one * second - both * first) / determinant, -limit, limit)
+    line = base[:, None] + slope[:, None] * ramp
     level = np.exp(line) if counts else line
-    fits = (
-        2 * (totals * line - exposures * level).sum(1) if counts else (2 * totals * line - exposures * line**2).sum(1)
-    )
-    return onsets, fits, level
+    gain = totals * (line - pooled) - exposures * ((level - np.exp(pooled)) if counts else (line**2 - pooled**2) / 2)
+    penalty = ((base - pooled) ** 2 + slope**2 / 2) / spread + np.log(2 * spread**2 * determinant)
+    return onsets, gain.sum(1) - penalty / 2, level

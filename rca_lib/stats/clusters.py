@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 
 LONGEST, STABLE, MOST_PARTS, RESAMPLES, DIMENSIONS, FITTED, TERMS = 2_000, 0.6, 6, 5, 50, 3_000, 3
@@ -38,6 +39,19 @@ def clip_text(text: str) -> str:
     return text[:LONGEST].encode("utf-8", "replace").decode("utf-8")
 
 
+def read_texts(rows: pd.DataFrame, name: str) -> pd.Series:
+    """Return a column as clipped text, empty where a value or the column itself is missing.
+
+    Examples
+    --------
+    >>> rows = pd.DataFrame({"comment": ["slur", None]})
+    >>> read_texts(rows, "comment").tolist(), read_texts(rows, "policy").tolist()
+    (['slur', ''], ['', ''])
+    """
+    values = rows[name] if name in rows else [None] * len(rows)
+    return pd.Series([clip_text(str(value)) if pd.notna(value) else "" for value in values], rows.index, "str")
+
+
 def split_texts(texts: Sequence[str], *, seed: int = 0, smallest: int = 15) -> TextSplit:
     """Split texts by their words, if the split is stable.
 
@@ -63,20 +77,31 @@ def split_texts(texts: Sequence[str], *, seed: int = 0, smallest: int = 15) -> T
     --------
     >>> split = split_texts(["screen stayed black"] * 30 + ["slur in local slang"] * 20)
     >>> split.terms, split.stability
-    ((('black', 'screen', 'stayed'), ('in', 'local', 'slang')), 1.0)
+    ((('black', 'screen', 'stayed'), ('local', 'slang', 'slur')), 1.0)
     """
     from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second to load, and few groups need it
-    from sklearn.metrics import adjusted_rand_score, silhouette_score
+    from threadpoolctl import threadpool_limits
 
     vectorizer = TfidfVectorizer(token_pattern=WORDS, ngram_range=(1, 2), min_df=2, sublinear_tf=True)
     try:
         matrix = vectorizer.fit_transform([clip_text(text) for text in texts])
     except ValueError:  # no word stands in two texts
         return TextSplit((0,) * len(texts), ((),), 0.0)
-    random, words, rows = np.random.default_rng(seed), vectorizer.get_feature_names_out(), matrix.shape[0]
+    with threadpool_limits(1):  # threads cost many times what they bring here, and may change the last digit
+        splits, stability = _try_splits(matrix, vectorizer.get_feature_names_out(), seed, smallest)
+    return max(splits, key=lambda split: split[0])[1] if splits else TextSplit((0,) * len(texts), ((),), stability)
+
+
+def _try_splits(
+    matrix: sparse.csr_matrix, words: np.ndarray, seed: int, smallest: int
+) -> tuple[list[tuple[float, TextSplit]], float]:
+    """Return the splits that pass, each with its silhouette, and the stability of the most stable one tried."""
+    from sklearn.metrics import adjusted_rand_score, silhouette_score
+
+    random, rows, splits, stability = np.random.default_rng(seed), matrix.shape[0], [], 0.0
     fitted = np.sort(random.choice(rows, min(rows, FITTED), replace=False))
     picks = [np.sort(random.choice(fitted, int(0.8 * len(fitted)), replace=False)) for _ in range(RESAMPLES)]
-    spaces, splits, stability = [_reduce(matrix, pick, seed) for pick in (*picks, fitted)], [], 0.0
+    spaces = [_reduce(matrix, pick, seed) for pick in (*picks, fitted)]
     for count in range(2, MOST_PARTS + 1):
         runs = [_cluster(space, pick, count, seed) for space, pick in zip(spaces, (*picks, fitted), strict=True)]
         if not all(len(run) for run in runs):
@@ -87,7 +112,7 @@ def split_texts(texts: Sequence[str], *, seed: int = 0, smallest: int = 15) -> T
         if agreed >= STABLE and np.bincount(parts).min() >= smallest and all(terms):
             clear = silhouette_score(spaces[-1][fitted], parts[fitted])
             splits.append((float(clear), TextSplit(tuple(parts.tolist()), terms, agreed)))
-    return max(splits, key=lambda split: split[0])[1] if splits else TextSplit((0,) * rows, ((),), stability)
+    return splits, stability
 
 
 def _reduce(matrix: sparse.csr_matrix, pick: np.ndarray, seed: int) -> np.ndarray:

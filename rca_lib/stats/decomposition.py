@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import t
 
+from rca_lib.findings import Estimate
 from rca_lib.stats.expected import Array, Cells
 
 MOST_FACTORS = 12
@@ -97,16 +98,6 @@ def split_factors(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """A difference of two means with its 95 % interval and two-sided p-value."""
-
-    value: float
-    low: float
-    high: float
-    p_value: float
-
-
 def compare_means(
     before: Cells,
     after: Cells,
@@ -114,8 +105,8 @@ def compare_means(
     *,
     clusters: int | None = None,
     extra: float = 0.0,
-) -> Difference:
-    """Compare two weighted means of what audits count.
+) -> tuple[Estimate, float]:
+    """Return the change of a weighted mean of what audits count, with its 95 % interval in pp, and its p-value.
 
     `values` gives, for `before` and `after`, what an audit without and with an error counts in each cell. Audits with
     the same code in the dimension `clusters` hang together, within and between the periods; the interval is then
@@ -140,7 +131,7 @@ def compare_means(
     error = float(np.sqrt(variance))
     half = float(t.isf(0.025, degrees)) * error
     p_value = float(2 * t.sf(abs(difference) / error, degrees)) if error > 0 else 1.0
-    return Difference(difference, difference - half, difference + half, p_value)
+    return Estimate(difference, difference - half, difference + half, "pp"), p_value
 
 
 def _structure(shares: Array, axis: int) -> Array:

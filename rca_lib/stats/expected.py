@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,13 +31,11 @@ class Cells:
 class Baseline:
     """A logistic model of the baseline: an intercept and one shrunk effect per value of every dimension.
 
-    `root`, `lean` and `widths` hold the covariance of the effects: the dimension `widest` (most values) is eliminated
-    first, its block being diagonal, so that thousands of raters cost little.
+    `root`, `lean` and `widths` hold the effects' covariance, the last dimension's (diagonal) block being eliminated.
     """
 
     intercept: float
     effects: tuple[Array, ...]
-    widest: int
     root: Array
     lean: Array
     widths: Array
@@ -52,12 +50,16 @@ class Baseline:
         `tables` holds, per dimension, what each slice's expected errors gain per unit of each effect; `total` per unit
         of the intercept.
         """
-        wide = tables[self.widest]
-        rest = [table for dimension, table in enumerate(tables) if dimension != self.widest]
-        return np.hstack([(np.hstack([total[:, None], *rest]) - wide @ self.lean) @ self.root, wide * self.widths])
+        narrow = np.hstack([total[:, None], *tables[:-1]])
+        return np.hstack([(narrow - tables[-1] @ self.lean) @ self.root, tables[-1] * self.widths])
 
 
-def fit_baseline(cells: Cells, sizes: tuple[int, ...], *, steps: int = 12) -> Baseline:
+def cross(one: Codes, other: Codes, sizes: tuple[int, int], weights: Array) -> Array:
+    """Sum weights by two codes."""
+    return np.bincount(one * sizes[1] + other, weights, sizes[0] * sizes[1]).reshape(sizes)
+
+
+def fit_baseline(cells: Cells, sizes: Sequence[int], *, steps: int = 25) -> Baseline:
     """Fit the baseline's error rates to all dimensions at once, shrinking each dimension by its own variance.
 
     Parameters
@@ -66,69 +68,53 @@ def fit_baseline(cells: Cells, sizes: tuple[int, ...], *, steps: int = 12) -> Ba
         The baseline; weights scaled so that `items` sums to the effective number of audits.
     sizes
         How many values each dimension has; a value that the baseline lacks keeps its prior, 0 ± its dimension's sd.
+        The one with most values stands last: it costs least there, be it thousands of raters.
 
     Notes
     -----
     Penalised Newton steps; the variances by the fixed point of MacKay (1992) with one pseudo-value of variance 0.05, so
     that no dimension collapses to none. Interactions are not seen unless they are given as dimensions of their own.
     """
-    order = sorted(range(len(sizes)), key=lambda dimension: (sizes[dimension] == max(sizes), dimension))
-    narrow, widest = order[:-1], order[-1]
-    starts = np.cumsum([1, *(sizes[d] for d in narrow)])
-    start = float(logit((cells.errors.sum() + 0.5) / (cells.items.sum() + 1)))
-    corner_effects, wide_effects = np.zeros(starts[-1]), np.zeros(sizes[widest])
-    variances = np.full(len(sizes), 0.1)
+    ends = np.cumsum([1, *sizes])
+    centre = float(logit((cells.errors.sum() + 0.5) / (cells.items.sum() + 1)))
+    effects, variances = np.zeros(ends[-1]), np.full(len(sizes), 0.1)
     for _ in range(steps):
-        effects = _by_dimension(corner_effects, wide_effects, starts, order)
-        chance = expit(start + corner_effects[0] + sum(e[c] for e, c in zip(effects, cells.codes, strict=True)))
-        corner, edge, wide = _information(cells, sizes, order, starts, cells.items * chance * (1 - chance))
-        prior = np.concatenate([[0.01], *(np.full(sizes[d], 1 / variances[d]) for d in narrow)])
-        wide = wide + 1 / variances[widest]
+        chance = expit(centre + effects[0] + sum(effects[low + c] for low, c in zip(ends, cells.codes, strict=False)))
+        prior = np.concatenate([[0.01], np.repeat(1 / variances, sizes)])
+        corner, edge, wide = _information(cells, sizes, cells.items * chance * (1 - chance))
+        wide = wide + prior[ends[-2] :]
         lean = (edge / wide).T
-        inverse = np.linalg.inv(corner + np.diag(prior) - edge @ lean)
+        inverse = np.linalg.inv(corner + np.diag(prior[: ends[-2]]) - edge @ lean)
         gap = cells.errors - cells.items * chance
-        slopes = [np.bincount(cells.codes[d], gap, sizes[d]) for d in order]
-        push = slopes[-1] - wide_effects / variances[widest]
-        pull = np.concatenate([[gap.sum()], *slopes[:-1]]) - prior * corner_effects
+        slopes = [np.bincount(code, gap, size) for code, size in zip(cells.codes, sizes, strict=True)]
+        pull, push = np.split(np.concatenate([[gap.sum()], *slopes]) - prior * effects, ends[-2:-1])
         step = np.clip(inverse @ (pull - lean.T @ push), -2, 2)
-        corner_effects, wide_effects = corner_effects + step, wide_effects + np.clip(push / wide - lean @ step, -2, 2)
+        effects = effects + np.concatenate([step, np.clip(push / wide - lean @ step, -2, 2)])
         root = np.linalg.cholesky(inverse)
-        spreads = _by_dimension(np.diag(inverse), 1 / wide + np.square(lean @ root).sum(1), starts, order)
-        effects = _by_dimension(corner_effects, wide_effects, starts, order)
-        variances = np.array([_variance(*one) for one in zip(effects, spreads, variances, strict=True)])
-    return Baseline(start + float(corner_effects[0]), tuple(effects), widest, root, lean, 1 / np.sqrt(wide))
+        spreads = np.concatenate([np.diag(inverse), 1 / wide + np.square(lean @ root).sum(1)])
+        former, variances = variances, _variances(effects, spreads, variances, ends)
+        if np.abs(step).max() < 1e-3 and np.abs(variances / former - 1).max() < 0.02:
+            break
+    return Baseline(centre + float(effects[0]), tuple(np.split(effects, ends[:-1])[1:]), root, lean, 1 / np.sqrt(wide))
 
 
-def cross(one: Codes, other: Codes, sizes: tuple[int, int], weights: Array) -> Array:
-    """Sum weights by two codes."""
-    return np.bincount(one * sizes[1] + other, weights, sizes[0] * sizes[1]).reshape(sizes)
-
-
-def _by_dimension(corner: Array, wide: Array, starts: NDArray[np.int64], order: list[int]) -> list[Array]:
-    parts = [*(corner[low:high] for low, high in pairwise(starts)), wide]
-    return [part for _, part in sorted(zip(order, parts, strict=True), key=lambda pair: pair[0])]
-
-
-def _information(
-    cells: Cells, sizes: tuple[int, ...], order: list[int], starts: NDArray[np.int64], weights: Array
-) -> tuple[Array, Array, Array]:
-    """Return the information of the narrow dimensions, theirs with the widest, and the widest's diagonal."""
-    widest = order[-1]
-    corner, edge = np.zeros((starts[-1], starts[-1])), np.zeros((starts[-1], sizes[widest]))
-    wide = np.bincount(cells.codes[widest], weights, sizes[widest])
-    corner[0, 0], edge[0] = weights.sum(), wide
-    for place, one in enumerate(order[:-1]):
-        rows = slice(starts[place], starts[place + 1])
-        corner[0, rows] = corner[rows, 0] = diagonal = np.bincount(cells.codes[one], weights, sizes[one])
-        corner[rows, rows] = np.diag(diagonal)
-        edge[rows] = cross(cells.codes[one], cells.codes[widest], (sizes[one], sizes[widest]), weights)
-        for earlier, other in enumerate(order[:place]):
-            columns = slice(starts[earlier], starts[earlier + 1])
-            corner[rows, columns] = cross(cells.codes[one], cells.codes[other], (sizes[one], sizes[other]), weights)
+def _information(cells: Cells, sizes: Sequence[int], weights: Array) -> tuple[Array, Array, Array]:
+    """Return the information of all dimensions but the last, theirs with the last, and the last one's diagonal."""
+    codes, sizes = [np.zeros(len(weights), np.int64), *cells.codes[:-1]], [1, *sizes]
+    ends = np.cumsum([0, *sizes])
+    corner, edge = np.zeros((ends[-2], ends[-2])), np.zeros((ends[-2], sizes[-1]))
+    for one, code in enumerate(codes):
+        rows = slice(ends[one], ends[one + 1])
+        corner[rows, rows] = np.diag(np.bincount(code, weights, sizes[one]))
+        edge[rows] = cross(code, cells.codes[-1], (sizes[one], sizes[-1]), weights)
+        for other in range(one):
+            columns = slice(ends[other], ends[other + 1])
+            corner[rows, columns] = cross(code, codes[other], (sizes[one], sizes[other]), weights)
             corner[columns, rows] = corner[rows, columns].T
-    return corner, edge, wide
+    return corner, edge, edge[0]
 
 
-def _variance(effects: Array, spreads: Array, variance: float) -> float:
-    free = np.clip(1 - spreads / variance, 0, 1).sum()
-    return float((np.square(effects).sum() + 0.05) / (free + 1))
+def _variances(effects: Array, spreads: Array, variances: Array, ends: NDArray[np.int64]) -> Array:
+    kept = np.clip(1 - spreads[1:] / np.repeat(variances, np.diff(ends)), 0, 1)
+    starts = ends[:-1] - 1
+    return (np.add.reduceat(np.square(effects[1:]), starts) + 0.05) / (np.add.reduceat(kept, starts) + 1)

@@ -134,15 +134,10 @@ def find_bursts(
             np.maximum(start - NEIGHBOURS, 0),
             np.minimum(start + length + NEIGHBOURS, size),
         )
+        near, far = np.maximum(start - 1, 0), np.minimum(stop + 1, size)
+        ends = ((start, stop), (low, start), (stop, high), (near, start), (stop, far))
         run, left, right, before, after = (
-            (sums[last] - sums[first], weights[last] - weights[first])
-            for first, last in (
-                (start, stop),
-                (low, start),
-                (stop, high),
-                (np.maximum(start - 1, 0), start),
-                (stop, np.minimum(stop + 1, size)),
-            )  # fmt: skip
+            (sums[last] - sums[first], weights[last] - weights[first]) for first, last in ends
         )
         both = left[0] + right[0], left[1] + right[1]
         deviance = _deviance(run, both, counts)

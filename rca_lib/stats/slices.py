@@ -25,13 +25,12 @@ CAP, MARGIN = 6.25, 1.0
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """A slice that changed.
+    """A slice that changed: the `values` of its `dimensions` (none: everywhere).
 
-    `dimensions` and `values` say which (none: everywhere). `score` is its signed deviation in standard deviations,
-    `p_value` the chance that any slice deviates so much when none changed. `excess` is how many errors the current
-    audits hold beyond what is expected there, given the other picks, with a 95 % interval; both allow for the search:
-    `naive` is what it would be without. `carrier` is the value of the clustering dimension that carries it alone, or
-    None; `carriers` counts those who work in it.
+    `score` is its signed deviation in standard deviations, `p_value` the chance that any slice deviates so much when
+    none changed. `excess`, with a 95 % interval, is how many errors the current audits hold beyond what is expected
+    there, given the other picks and that the search named it; `naive` is what it would be without the search. `carrier`
+    is the value of the clustering dimension without which it would not stand out; `carriers` counts those it holds.
     """
 
     dimensions: tuple[int, ...]
@@ -45,6 +44,11 @@ class Pick:
     carrier: int | None = None
     carriers: int = 0
 
+    @property
+    def name(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Tell it from other picks."""
+        return self.dimensions, self.values
+
     def members(self, codes: Codes) -> NDArray[np.bool_]:
         """Return which cells belong to it."""
         inside = np.ones(codes.shape[1], bool)
@@ -53,25 +57,18 @@ class Pick:
         return inside
 
 
-@dataclass(frozen=True, slots=True)
-class Detectable:
-    """The `excess` that would have been named in four of five cases, in the largest slice of a dimension."""
-
-    dimension: int
-    value: int
-    items: float
-    expected: float
-    excess: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
-    """The picks, strongest first, the log odds each adds to the baseline's model, and what was detectable."""
+    """The picks, strongest first, the log odds each adds to the baseline's model, and what could have been seen.
+
+    `detectable` holds, for the largest slice of each dimension: dimension, value, items, expected errors, and the
+    excess that would have been named in four of five cases.
+    """
 
     picks: tuple[Pick, ...]
     shifts: Array
     baseline: Baseline
-    detectable: tuple[Detectable, ...]
+    detectable: tuple[tuple[int, int, float, float, float], ...]
     tested: int
 
 
@@ -149,7 +146,7 @@ def search_slices(
         if best is None or best.p_value > alpha:
             break
         settled = _settle(field, [*picks, best], alpha)
-        if {_name(pick) for pick in settled} == {_name(pick) for pick in picks}:
+        if {pick.name for pick in settled} == {pick.name for pick in picks}:
             break
         picks = settled
     picks.sort(key=lambda pick: -abs(pick.score))
@@ -182,10 +179,9 @@ def _open_field(before: Cells, after: Cells, sizes: tuple[int, ...], cluster: in
 
 
 def _kinds(sizes: tuple[int, ...], cluster: int | None, max_order: int) -> Iterator[tuple[tuple[int, ...], int]]:
-    many = [dimension for dimension, size in enumerate(sizes) if size >= MANY_VALUES or dimension == cluster]
+    few = [dimension for dimension, size in enumerate(sizes) if size < MANY_VALUES and dimension != cluster]
     yield (), 0
-    yield from (((dimension,), 2 if dimension in many else 1) for dimension in range(len(sizes)))
-    few = [dimension for dimension in range(len(sizes)) if dimension not in many]
+    yield from (((dimension,), 1 if dimension in few else 2) for dimension in range(len(sizes)))
     yield from ((pair, 3) for pair in combinations(few, 2) if max_order > 1)
 
 
@@ -194,10 +190,6 @@ def _code(codes: Codes, sizes: tuple[int, ...], dimensions: tuple[int, ...]) -> 
     for dimension in dimensions:
         code = code * sizes[dimension] + codes[dimension]
     return code
-
-
-def _name(pick: Pick) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    return pick.dimensions, pick.values
 
 
 def _best(field: _Field, picks: Sequence[Pick]) -> Pick | None:
@@ -226,7 +218,7 @@ def _settle(field: _Field, picks: list[Pick], alpha: float) -> list[Pick]:
             best = _best(field, others)
             if best is None or best.p_value > alpha:
                 return _settle(field, others, alpha)
-            moved |= _name(best) != _name(picks[place])
+            moved |= best.name != picks[place].name
             picks = [*picks[:place], best, *picks[place + 1 :]]
         if not moved:
             break
@@ -328,8 +320,8 @@ def _measure(field: _Field, fit: _Fit, picks: Sequence[Pick], cluster: int | Non
         scale = naive / abs(pick.score)
         width = float(info[place, place] * np.sqrt(covariance[place, place])) / abs(scale)
         least = _threshold(field, kinds[pick.dimensions], alpha)
-        middle, low, high = (_given_named(abs(pick.score), width, least, tail) for tail in (0.5, 0.025, 0.975))
-        low, high = sorted((max(low, 0.0) * scale, high * scale))
+        middle, low, high = _given_named(abs(pick.score), width, least)
+        low, high = sorted((low * scale, high * scale))
         gap = fit.members[place] * (field.after.errors - field.after.items * others)
         carrier, carriers = _carrier(field, gap, fit.noise * fit.members[place], cluster)
         yield replace(pick, naive=naive, excess=middle * scale, low=low, high=high, carrier=carrier, carriers=carriers)
@@ -339,18 +331,17 @@ def _threshold(field: _Field, kind: int, alpha: float) -> float:
     return float(norm.isf(alpha / 2 / np.exp(field.penalties[kind])))
 
 
-def _given_named(score: float, width: float, least: float, tail: float) -> float:
-    """Solve for the mean under which a score above `least` is at least `score` with probability `tail`.
+def _given_named(score: float, width: float, least: float) -> tuple[float, float, float]:
+    """Return the mean behind a score that was named because it is above `least`: estimate, low and high.
 
-    The conditional, median-unbiased estimate of Zhong and Prentice (2008), for normal scores of sd `width`.
+    The likelihood is that of a normal score of sd `width` cut off at `least` (Zhong and Prentice 2008); all means of
+    the score's sign are taken as equally likely before.
     """
-    least = min(least, score - 1e-9)
-
-    def miss(mean: float) -> float:
-        return float(norm.logsf(score, mean, width) - norm.logsf(least, mean, width) - np.log(tail))
-
-    low, high = score - 20 * width, score + 5 * width
-    return low if miss(low) > 0 else brentq(miss, low, high, xtol=1e-6)
+    means = np.linspace(0, score + 6 * width, 801)
+    weights = norm.logpdf(score, means, width) - norm.logsf(min(least, score), means, width)
+    weights = np.exp(weights - weights.max())
+    low, high = np.interp((0.025, 0.975), np.cumsum(weights) / weights.sum(), means)
+    return float((weights @ means) / weights.sum()), float(low), float(high)
 
 
 def _carrier(field: _Field, gap: Array, noise: Array, cluster: int | None) -> tuple[int | None, int]:
@@ -363,11 +354,11 @@ def _carrier(field: _Field, gap: Array, noise: Array, cluster: int | None) -> tu
     return (first if rest < 2 else None), int((spread > 0).sum())
 
 
-def _detectable(field: _Field, alpha: float) -> Iterator[Detectable]:
+def _detectable(field: _Field, alpha: float) -> Iterator[tuple[int, int, float, float, float]]:
     for family, _, variance, expected in _scores(field, _fit(field, ())):
         if len(family.dimensions) == 1 and len(family.tested):
             items = np.bincount(field.place(family), field.after.items, len(family.tested) + 1)[:-1]
             row = int(np.argmax(items))
             excess = (_threshold(field, family.kind, alpha) + norm.isf(0.2)) * np.sqrt(variance[row])
             value = int(family.tested[row])
-            yield Detectable(family.dimensions[0], value, float(items[row]), float(expected[row]), float(excess))
+            yield family.dimensions[0], value, float(items[row]), float(expected[row]), float(excess)

@@ -10,7 +10,7 @@ from rca_lib.reporting.plots.style import ACCENT, BAD, new_axes, title_of
 
 
 def plot_disagreement(disagreements: Disagreements, ax: Axes | None = None) -> Axes:
-    """Draw the share of the errors, with its interval, of the twelve largest clusters; a cross: one rater carries it."""
+    """Draw the share of the errors, with its interval, of the twelve largest clusters; a cross is one rater's."""
     ax, top = new_axes(ax, height=3.6), disagreements.clusters[:12]
     for words, marker, colour, alone in (("many raters", "o", ACCENT, False), ("one rater", "X", BAD, True)):
         chosen = [place for place, one in enumerate(top) if bool(one.carried_by) == alone]

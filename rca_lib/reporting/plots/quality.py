@@ -16,15 +16,13 @@ _MARKS = {
 
 def plot_quality(quality: Quality, ax: Axes | None = None) -> Axes:
     """Draw error rate, over- and under-enforcement of the whole and of each policy, told apart by shape."""
-    parts = [("all", quality), *((part.policy, part) for part in quality.by_policy)]
+    parts = [("all", quality), *((part.where["policy"], part) for part in quality.by_policy)]
     ax = new_axes(ax, height=2.0 + 0.45 * len(parts))
-    for row, (name, (marker, colour, label)) in enumerate(_MARKS.items()):
-        rates = [(at, getattr(part, name)) for at, (_, part) in enumerate(parts)]
-        rows = [(at + (row - 1) * 0.22, rate) for at, rate in rates if rate is not None]
-        for at, rate in rows:
+    for row, (measure, (marker, colour, label)) in enumerate(_MARKS.items()):
+        rates = [(at + (row - 1) * 0.22, getattr(part, measure)) for at, (_, part) in enumerate(parts)]
+        for at, rate in [(at, rate) for at, rate in rates if rate is not None]:
             ax.plot([100 * rate.low, 100 * rate.high], [at, at], color=colour, linewidth=1.5)
-        values, heights = [100 * rate.value for _, rate in rows], [at for at, _ in rows]
-        ax.plot(values, heights, marker, color=colour, markersize=6, linestyle="none", label=label if rows else None)
+            ax.plot(100 * rate.value, at, marker, color=colour, markersize=6, label=label if at < 1 else None)
     for verdict in quality.verdicts:
         if verdict.estimate == quality.accuracy:
             ax.axvline(100 * (1 - verdict.contract), color=MUTED, linestyle="--", label="target of all errors")

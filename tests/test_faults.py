@@ -1,0 +1,399 @@
+"""What real exports do, and what intake owes: a test per stop, per repair and per reason for quarantine."""
+
+import csv
+import datetime as dt
+from pathlib import Path
+
+import duckdb
+import openpyxl
+import pandas as pd
+import pytest
+
+from rca_lib.audits.intake import take_in
+from rca_lib.audits.ledger import Ledger, read_ledger
+from rca_lib.audits.mapping import Mapping
+from rca_lib.findings import DataError
+
+NOW = dt.datetime(2026, 4, 1, tzinfo=dt.UTC)
+MAPPING = Mapping(labels={"Hate": "hate", "Spam": "spam", "OK": "benign"}, time_zone="UTC")
+GOOD = {
+    "audit_id": "A1",
+    "item_id": "I1",
+    "site": "Lisbon",
+    "rater": "R1",
+    "decided_at": "2026-03-09 10:00:00",
+    "label": "Hate",
+    "truth": "OK",
+    "audited_at": "2026-03-10 09:00:00",
+    "weight": "1.5",
+    "handle_seconds": "42",
+}
+
+
+def write_export(path: Path, *changes: dict[str, str], delimiter: str = ",", encoding: str = "utf-8", top="") -> Path:
+    """One good row per dict, changed by it, each with an audit_id of its own."""
+    rows = [GOOD | {"audit_id": f"A{number}"} | change for number, change in enumerate(changes, 1)]
+    with path.open("w", encoding=encoding, newline="") as handle:
+        handle.write(top)
+        out = csv.DictWriter(handle, list(dict.fromkeys(name for row in rows for name in row)), delimiter=delimiter)
+        out.writeheader()
+        out.writerows(rows)
+    return path
+
+
+def read_store(store: Path) -> pd.DataFrame:
+    files = sorted(str(file) for file in store.glob("site=*/month=*/audits.parquet"))
+    return duckdb.connect().read_parquet(files, hive_partitioning=False).order("source_row").df()
+
+
+def balance(ledger: Ledger) -> tuple[int, int, int, int, int]:
+    parts = (ledger.kept, ledger.quarantined, ledger.exact_duplicates, ledger.empty)
+    assert ledger.rows_read == sum(parts)
+    return (ledger.rows_read, *parts)
+
+
+# stops
+
+
+STOPS = {
+    "duplicate headers": ("audit_id,item_id,site,rater,decided_at,label,truth,Label\n1,2,3,4,5,6,7,8\n", "2 times"),
+    "a required column missing": ("audit_id,item_id,site,rater,decided_at,lable,truth\n1,2,3,4,5,6,7\n", "lable"),
+    "an empty file": ("", "is empty"),
+    "blank lines only": ("\n \n\n", "is empty"),
+    "a header only": ("audit_id,item_id,site,rater,decided_at,label,truth\n", "no rows"),
+    "a web page": ("<html><table></table></html>", "web page"),
+    "JSON": ('{"audit_id": 1}', "JSON"),
+}
+
+
+@pytest.mark.parametrize("fault", STOPS)
+def test_a_file_that_cannot_be_understood_stops_with_the_mend(tmp_path, fault):
+    text, words = STOPS[fault]
+    path = tmp_path / "export.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=words) as stop:
+        take_in(path, tmp_path / "store")
+    assert "Mend: " in str(stop.value)
+    assert not (tmp_path / "store").exists()
+
+
+AMBIGUOUS = {
+    "date order": ([{"decided_at": "03/04/2026 10:00"}, {"decided_at": "05/06/2026 10:00"}], {}, "03/04/2026 10:00"),
+    "dates that prove both orders": (
+        [{"decided_at": "13/04/2026 10:00"}, {"decided_at": "05/16/2026 10:00"}],
+        {},
+        "05/16/2026 10:00",
+    ),
+    "decimal mark": ([{"weight": "1,250"}, {"weight": "2,000"}], {}, "decimal"),
+    "decimal mark, with points": ([{"weight": "1.250"}, {"weight": "2.000"}], {}, "decimal"),
+    "both decimal marks": ([{"weight": "1,25"}, {"weight": "2.5"}], {}, "1,25"),
+    "time zone": ([{}], {"time_zone": None}, "time_zone"),
+    "mixed percent units": ([{"model_score": "85%"}, {"model_score": "0.9"}], {}, "percent"),
+    "mixed percent units without a sign": ([{"model_score": "85.5"}, {"model_score": "0.9"}], {}, "percent"),
+}
+
+
+@pytest.mark.parametrize("fault", AMBIGUOUS)
+def test_what_only_a_person_can_decide_stops_and_names_the_value(tmp_path, fault):
+    changes, declared, words = AMBIGUOUS[fault]
+    path = write_export(tmp_path / "export.csv", *changes)
+    mapping = MAPPING.model_copy(update=declared)
+    with pytest.raises(DataError) as stop:
+        take_in(path, None, mapping=mapping)
+    assert words in str(stop.value)
+    assert "source_row=" in str(stop.value)
+    assert "in the mapping" in stop.value.mend
+
+
+def test_a_declared_convention_ends_the_ambiguity(tmp_path):
+    path = write_export(tmp_path / "a.csv", {"decided_at": "03/04/2026 10:00", "weight": "1,250", "model_score": "85"},
+                        {"decided_at": "02/04/2026", "weight": "2,000", "model_score": "0.5"})  # fmt: skip
+    mapping = MAPPING.model_copy(update={"date_order": "mdy", "decimal": ",", "percent": "percent"})
+    take_in(path, tmp_path / "store", mapping=mapping)
+    kept = read_store(tmp_path / "store")
+    assert kept["decided_at"].astype(str).tolist() == ["2026-03-04 10:00:00", "2026-02-04 00:00:00"]
+    assert kept["weight"].tolist() == [1.25, 2.0]
+    assert kept["model_score"].tolist() == [0.85, 0.05]  # the comma is the mark, so "0.5" reads 5
+
+
+def test_several_sheets_and_none_named_stop_and_are_listed(tmp_path):
+    book = openpyxl.Workbook()
+    for name in ("March", "April"):
+        sheet = book.create_sheet(name)
+        sheet.append(list(GOOD))
+        sheet.append(list(GOOD.values()))
+    book.save(tmp_path / "export.xlsx")
+    with pytest.raises(DataError, match="2 sheets.*March, April"):
+        take_in(tmp_path / "export.xlsx", None, mapping=MAPPING)
+    named = take_in(tmp_path / "export.xlsx", None, mapping=MAPPING.model_copy(update={"sheet": "April"}))
+    assert balance(named) == (1, 1, 0, 0, 0)
+    with pytest.raises(DataError, match="no sheet 'Mrach'.*March"):
+        take_in(tmp_path / "export.xlsx", None, mapping=MAPPING.model_copy(update={"sheet": "Mrach"}))
+
+
+def test_a_folder_and_a_missing_file_stop(tmp_path):
+    with pytest.raises(DataError, match="is a folder"):
+        take_in(tmp_path, None)
+    with pytest.raises(DataError, match="there is no file"):
+        take_in(tmp_path / "no.csv", None)
+
+
+def test_a_file_of_which_no_row_can_be_kept_stops_with_its_main_reason(tmp_path):
+    path = write_export(tmp_path / "a.csv", {"label": "hatred"}, {"label": "Hat"})
+    with pytest.raises(DataError, match=r"label not in the map \(label\).*2 rows.*nearest: hate"):
+        take_in(path, tmp_path / "store", mapping=MAPPING)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# repairs
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_encodings_and_delimiters_are_repaired_and_marked(tmp_path, encoding, delimiter):
+    path = write_export(tmp_path / "a.csv", {"site": "São Paulo"}, {"site": "Köln"}, encoding=encoding, delimiter=delimiter)
+    ledger = take_in(path, None, mapping=MAPPING)
+    assert balance(ledger) == (2, 2, 0, 0, 0)
+    assert ledger.sites == ("Köln", "São Paulo")
+    marked = " ".join(what for what, _ in ledger.repairs)
+    assert {"utf-8-sig": "byte-order mark"}.get(encoding, encoding) in marked
+    assert ("delimiter" in marked) == (delimiter != ",")
+
+
+def test_one_broken_character_does_not_make_a_utf8_file_cp1252(tmp_path):
+    path = write_export(tmp_path / "a.csv", {"site": "Köln"}, {"site": "São Paulo"}, {"team": "X"})
+    path.write_bytes(path.read_bytes().replace(b",X", b",\xe9X"))
+    ledger = take_in(path, tmp_path / "store", mapping=MAPPING)
+    assert ledger.sites == ("Köln", "Lisbon", "São Paulo")
+    assert read_store(tmp_path / "store")["team"].tolist()[2] == "\ufffdX"
+
+
+def test_title_rows_above_the_header_are_skipped_and_rows_counted_as_in_a_spreadsheet(tmp_path):
+    path = write_export(tmp_path / "a.csv", {}, {"truth": ""}, top='Audit export\n\n"Made by, QA"\n')
+    ledger = take_in(path, None, mapping=MAPPING)
+    assert ("title rows above the header", 2) in ledger.repairs
+    assert ledger.reasons[0][:3] == ("missing truth", 1, 6)  # three rows above, the header in row 4
+
+
+def test_serial_dates_count_from_1899_12_30(tmp_path):
+    # Excel shows 45000 as 2023-03-15, and .4375 of a day is 10:30.
+    path = write_export(tmp_path / "a.csv", {"decided_at": "45000.4375", "audited_at": "45001"})
+    ledger = take_in(path, tmp_path / "store", mapping=MAPPING)
+    assert read_store(tmp_path / "store")["decided_at"].astype(str).tolist() == ["2023-03-15 10:30:00"]
+    assert ("serial dates, day 0 is 1899-12-30", 1) in ledger.repairs
+
+
+@pytest.mark.parametrize(("epoch", "shown"), [("1900", "2023-03-15 10:30:00"), ("1904", "2027-03-16 10:30:00")])
+def test_serial_numbers_of_a_workbook_follow_its_own_calendar(tmp_path, epoch, shown):
+    # Both calendars differ by 1,462 days: 2023-03-15 + 1,462 days = 2027-03-16.
+    book = openpyxl.Workbook()
+    if epoch == "1904":
+        book.epoch = openpyxl.utils.datetime.CALENDAR_MAC_1904
+    book.active.append(list(GOOD))
+    book.active.append([*(GOOD | {"decided_at": 45000.4375, "audited_at": ""}).values()])
+    book.save(tmp_path / "a.xlsx")
+    take_in(tmp_path / "a.xlsx", tmp_path / "store", mapping=MAPPING)
+    assert read_store(tmp_path / "store")["decided_at"].astype(str).tolist() == [shown]
+
+
+def test_dates_of_a_workbook_are_read_as_dates(tmp_path):
+    book = openpyxl.Workbook()
+    book.active.append(["Quality audits"])
+    book.active.append(list(GOOD))
+    times = {"decided_at": dt.datetime(2026, 3, 9, 14, 30), "audited_at": dt.date(2026, 3, 9)}
+    book.active.append([*(GOOD | times | {"audit_id": 17, "weight": 2.125}).values()])
+    book.active.append([None])
+    book.save(tmp_path / "a.xlsx")
+    ledger = take_in(tmp_path / "a.xlsx", tmp_path / "store", mapping=MAPPING)
+    kept = read_store(tmp_path / "store")
+    assert kept.loc[0, ["audit_id", "weight", "source_row"]].tolist() == ["17", 2.125, 3]
+    assert str(kept.loc[0, "decided_at"]) == "2026-03-09 14:30:00"
+    assert balance(ledger)[:2] == (1, 1) or balance(ledger) == (2, 1, 0, 0, 1)
+
+
+def test_ids_with_a_point_and_durations_with_a_colon_are_repaired_and_marked(tmp_path):
+    path = write_export(tmp_path / "a.csv", {"rater": "17.0", "handle_seconds": "03:25"},
+                        {"rater": "R17.0", "handle_seconds": "1:00:05"})  # fmt: skip
+    ledger = take_in(path, tmp_path / "store", mapping=MAPPING)
+    kept = read_store(tmp_path / "store")
+    assert kept["rater"].tolist() == ["17", "R17.0"]
+    assert kept["handle_seconds"].tolist() == [205, 3605]
+    assert {("ids with .0", 1), ("mm:ss durations", 2)} <= set(ledger.repairs)
+
+
+def test_one_date_proves_the_order_of_the_others(tmp_path):
+    path = write_export(tmp_path / "a.csv", {"decided_at": "03/04/25 10:00"}, {"decided_at": "25.12.2025 9:05"})
+    ledger = take_in(path, tmp_path / "store", mapping=MAPPING)
+    times = read_store(tmp_path / "store")["decided_at"].astype(str).tolist()
+    assert times == ["2025-04-03 10:00:00", "2025-12-25 09:05:00"]
+    assert ("order of day and month, by what other dates prove", 2) in ledger.repairs
+
+
+SPELLINGS = [
+    "2026-03-09T14:30:00Z", "2026-03-09 15:30:00+01:00", "2026-03-09 15:30 +0100", "9 Mar 2026 14:30", "Mar 9, 2026 14:30",
+    "2026/03/09 14:30", "2026-03-09 02:30 PM", "2026-03-09 14:30:00,000", "2026-03-09 14:30:00 UTC", "20260309143000",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("spelling", SPELLINGS)
+def test_every_usual_spelling_of_a_moment_is_the_same_moment(tmp_path, spelling):
+    path = write_export(tmp_path / "a.csv", {"decided_at": spelling, "audited_at": ""})
+    take_in(path, tmp_path / "store", mapping=MAPPING)
+    assert read_store(tmp_path / "store")["decided_at"].astype(str).tolist() == ["2026-03-09 14:30:00"]
+
+
+# quarantine
+
+
+QUARANTINED = {
+    "unparseable date (decided_at)": {"decided_at": "2026-02-30 10:00"},
+    "unparseable date (audited_at)": {"audited_at": "yesterday"},
+    "date before 1990 (decided_at)": {"decided_at": "1970-01-01 00:00"},
+    "future date (decided_at)": {"decided_at": "2026-05-01 10:00", "audited_at": ""},
+    "audit before decision": {"audited_at": "2026-03-09 09:59:59"},
+    "label not in the map (label)": {"label": "hate"[:3]},
+    "label not in the map (truth)": {"truth": "Okay"},
+    "missing truth": {"truth": " "},
+    "missing audit_id": {"audit_id": "NULL"},
+    "negative handle_seconds": {"handle_seconds": "-00:05"},
+    "weight not above 0": {"weight": "0"},
+    "missing weight": {"weight": ""},
+    "not a number (weight)": {"weight": "heavy"},
+    "value not known (severity)": {"severity": "High"},
+    "id destroyed by a spreadsheet (item_id)": {"item_id": "1.23E+15"},
+    "id destroyed by a spreadsheet (rater)": {"rater": "1,23e+15"},
+    "footer total": {name: "" for name in GOOD} | {"audit_id": "Total", "weight": "3"},
+}
+
+
+@pytest.mark.parametrize("reason", QUARANTINED)
+def test_a_row_that_cannot_be_true_goes_to_quarantine_with_reason_and_suggestion(tmp_path, reason):
+    path = write_export(tmp_path / "a.csv", {}, QUARANTINED[reason], {"audited_at": "2026-03-09"})
+    ledger = take_in(path, tmp_path / "store", mapping=MAPPING, now=NOW)
+    assert balance(ledger) == (3, 2, 1, 0, 0)
+    ((found, rows, first, suggestion),) = ledger.reasons
+    assert (found, rows, first) == (reason, 1, 3)
+    row = pd.read_csv(tmp_path / "store" / "quarantine.csv", dtype=str).loc[0]
+    assert row["reason"].split("; ")[0] == reason
+    assert row["source_row"] == "3"
+    assert suggestion and suggestion.split(";")[0] in row["suggestion"]
+
+
+def test_the_three_nearest_labels_are_offered_and_none_is_taken(tmp_path):
+    labels = {"Hate speech": "hate", "Spam": "spam", "Scam": "scam", "OK": "benign"}
+    path = write_export(tmp_path / "a.csv", {"label": "Spam"}, {"label": "Spamm"})
+    ledger = take_in(path, tmp_path / "store", mapping=MAPPING.model_copy(update={"labels": labels}))
+    assert ledger.reasons[0][3].endswith("nearest: spam, scam, hate")
+    assert "nearest: spam, scam, hate" in (tmp_path / "store" / "quarantine.csv").read_text()
+    assert read_store(tmp_path / "store")["label"].tolist() == ["spam"]
+
+
+def test_copies_are_counted_once_and_contradictions_are_all_quarantined(tmp_path):
+    path = write_export(tmp_path / "a.csv", {}, {"audit_id": "A1"}, {"audit_id": "B"}, {"audit_id": "B", "label": "Spam"})
+    ledger = take_in(path, tmp_path / "store", mapping=MAPPING)
+    assert balance(ledger) == (4, 1, 2, 1, 0)
+    assert ledger.reasons[0][:3] == ("same audit_id with different content", 2, 4)
+    assert read_store(tmp_path / "store")["source_row"].tolist() == [2]
+
+
+def test_lines_that_the_reader_rejects_are_kept_with_their_row(tmp_path):
+    path = write_export(tmp_path / "a.csv", {"comment": 'two\nlines "quoted"'}, {"comment": ""}, {"comment": ""})
+    lines = path.read_text().splitlines(keepends=True)
+    # header, a record of two lines, then a short line, a blank one, a long one, and the two other records
+    path.write_text("".join([*lines[:3], "short,line\n", "\n", lines[3].strip().replace("A2", "A9") + ",,surplus\n", *lines[3:]]))
+    ledger = take_in(path, tmp_path / "store", mapping=MAPPING)
+    assert balance(ledger) == (6, 3, 2, 0, 1)
+    assert ledger.reasons[0][:3] == ("line the CSV reader rejects", 2, 3)
+    assert read_store(tmp_path / "store")["source_row"].tolist() == [2, 6, 7]
+    rejected = pd.read_csv(tmp_path / "store" / "quarantine.csv", dtype=str)
+    assert rejected["source_row"].tolist() == ["3", "5"]
+    assert rejected["audit_id"].tolist() == ["short", "A9"]
+    assert "Expected Number of Columns" in rejected["suggestion"][0]
+
+
+def test_an_unclosed_quote_loses_no_line(tmp_path):
+    path = write_export(tmp_path / "a.csv", *[{"comment": "x"}] * 5, {"comment": "open"}, *[{"comment": "x"}] * 3)
+    path.write_bytes(path.read_bytes().replace(b",open", b',"open'))
+    ledger = take_in(path, tmp_path / "store", mapping=MAPPING)
+    assert balance(ledger) == (9, 5, 4, 0, 0)
+    rejected = pd.read_csv(tmp_path / "store" / "quarantine.csv", dtype=str)
+    assert rejected["source_row"].tolist() == ["7", "8", "9", "10"]
+    assert rejected["audit_id"].tolist() == ["A6", "A7", "A8", "A9"]
+
+
+def test_a_quote_that_swallows_lines_beyond_the_readers_reach_stops(tmp_path):
+    # The reader gives up a record after 8 MB and goes on behind it: the swallowed lines would be lost silently.
+    path = write_export(tmp_path / "a.csv", {"comment": "x"}, {"comment": "open"}, *[{"comment": "x" * 9_000}] * 1_200)
+    path.write_bytes(path.read_bytes().replace(b",open", b',"open'))
+    with pytest.raises(DataError, match="unclosed quote swallows other lines"):
+        take_in(path, tmp_path / "store", mapping=MAPPING)
+
+
+def test_a_footer_shorter_than_the_header_is_a_footer(tmp_path):
+    path = write_export(tmp_path / "a.csv", {})
+    path.write_text(path.read_text() + "Grand total: 1,\n")
+    ledger = take_in(path, None, mapping=MAPPING)
+    assert [reason[0] for reason in ledger.reasons] == ["footer total"]
+
+
+def test_empty_rows_are_counted_and_nothing_else(tmp_path):
+    path = write_export(tmp_path / "a.csv", {}, {name: "" for name in GOOD}, {})
+    path.write_text(path.read_text() + "\n\n")
+    assert balance(take_in(path, None, mapping=MAPPING)) == (5, 2, 0, 0, 3)
+
+
+# always
+
+
+def test_hostile_cells_survive_raw_and_are_escaped_in_the_quarantine(tmp_path):
+    comment = "x" * 1_000_000 + "\r\n\x00" + "y"
+    path = write_export(tmp_path / "a.csv", {"comment": comment}, {"comment": '=HYPERLINK("http://x")'},
+                        {"comment": "@SUM(1)", "truth": "", "weight": "-1.5", "team": "'=a"})  # fmt: skip
+    ledger = take_in(path, tmp_path / "store", mapping=MAPPING)
+    kept = read_store(tmp_path / "store")
+    assert balance(ledger) == (3, 2, 1, 0, 0)
+    assert kept["comment"].tolist() == [comment, '=HYPERLINK("http://x")']
+    row = pd.read_csv(tmp_path / "store" / "quarantine.csv", dtype=str).loc[0]
+    assert row[["comment", "weight", "team"]].tolist() == ["'@SUM(1)", "-1.5", "''=a"]
+
+
+def test_a_mended_quarantine_can_be_fed_again(tmp_path):
+    path = write_export(tmp_path / "a.csv", {}, {"truth": "", "comment": "=1+1", "team": "'=b"})
+    take_in(path, tmp_path / "store", mapping=MAPPING)
+    mended = pd.read_csv(tmp_path / "store" / "quarantine.csv", dtype=str)
+    mended["truth"] = "Spam"
+    mended.to_csv(tmp_path / "mended.csv", index=False)
+    ledger = take_in(tmp_path / "mended.csv", tmp_path / "more", mapping=MAPPING)
+    assert balance(ledger) == (1, 1, 0, 0, 0)
+    kept = read_store(tmp_path / "more")
+    assert kept.loc[0, ["audit_id", "truth", "comment", "team"]].tolist() == ["A2", "spam", "=1+1", "'=b"]
+    assert not {"reason", "suggestion"} & set(kept)
+
+
+def test_a_file_is_read_for_what_it_holds_whatever_its_name(tmp_path):
+    path = write_export(tmp_path / "a.xlsx", {}, {})
+    assert balance(take_in(path, None, mapping=MAPPING)) == (2, 2, 0, 0, 0)
+    (tmp_path / "b.csv").write_bytes(b"PK\x03\x04 no workbook")
+    with pytest.raises(DataError, match=r"b\.csv is no readable workbook"):
+        take_in(tmp_path / "b.csv", None, mapping=MAPPING)
+
+
+def test_much_quarantine_and_sites_that_differ_in_it_are_findings(tmp_path):
+    lost = [{"site": "Lisbon", "truth": ""}] * 12
+    path = write_export(tmp_path / "a.csv", *[{"site": "Lisbon"}] * 38, *lost, *[{"site": "Manila"}] * 50)
+    much, differ = take_in(path, None, mapping=MAPPING).findings()
+    assert much.sentence == "12.0 % of the rows are quarantined, most often: missing truth."
+    # 2 × 2 table 38/12, 50/0 with Yates: 100 (|38·0 − 12·50| − 50)² / (50·50·88·12) = 11.458, p = 0.00071
+    assert differ.p_value == pytest.approx(0.000712, rel=0.01)
+    assert differ.where == {"site": "Lisbon"}
+    assert not take_in(write_export(tmp_path / "b.csv", *[{}] * 20), None, mapping=MAPPING).findings()
+
+
+def test_a_ledger_that_does_not_add_up_is_refused_on_each_load(tmp_path):
+    take_in(write_export(tmp_path / "a.csv", {}), tmp_path / "store", mapping=MAPPING)
+    ledger = read_ledger(tmp_path / "store")
+    path = tmp_path / "store" / "ledger.json"
+    path.write_text(path.read_text().replace('"kept": 1', '"kept": 2'))
+    assert ledger.kept == 1
+    with pytest.raises(DataError, match="1 rows read, but 2 accounted for"):
+        read_ledger(tmp_path / "store")
