@@ -103,7 +103,7 @@ def test_fewer_than_150_comments_are_not_split_and_errors_without_one_are_kept()
 
 
 def test_the_leading_cluster_is_rarely_shown_where_all_are_as_frequent():
-    # Its interval must lie above the next one's share: of 100 tables with four equal clusters a few at most.
+    # Two 95 % intervals must lie apart: of 100 tables with four equal clusters at most 5 are to be expected.
     random, alarms = np.random.default_rng(5), 0
     pairs = [
         ("hate", "benign", "hate"),
@@ -121,7 +121,7 @@ def test_findings_lead_to_their_numbers_and_their_slices():
     found = cluster_disagreements(_errors({("hate", "benign", "hate"): 90, (None, "spam", "hate"): 10}))
     first, second = found.findings()
     assert (first.grade, dict(first.where)) == ("shown", {"policy": "hate", "label": "benign", "truth": "hate"})
-    assert dict(second.where) == {"label": "spam", "truth": "hate"}
+    assert (second.grade, dict(second.where)) == ("possible", {"label": "spam", "truth": "hate"})
     for finding in (first, second):
         assert eval(f"found.{finding.path}") == finding.estimate
 

@@ -38,7 +38,7 @@ def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If a column of `by` is missing, or neither `error` nor `label` and `truth` are there.
+        If a column of `by` is missing, or neither `error` nor `label` and `truth` are there, or one is empty.
 
     Examples
     --------
@@ -55,6 +55,7 @@ def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
         "weight",
         weighted_error=nw.col("weight") * nw.col("error"),
         squared=nw.col("weight") * nw.col("weight"),
+        unknown=nw.col("error").is_null().cast(nw.Int64),
     )
     sums = [
         nw.len().alias("items"),
@@ -62,9 +63,12 @@ def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
         nw.col("weight").sum().alias("weight"),
         nw.col("weighted_error").sum().alias("weighted_errors"),
         nw.col("squared").sum().alias("squared_weight"),
+        nw.col("unknown").sum().alias("unknown"),
     ]
     keys = list(by)
     counts = collect(table.group_by(*keys).agg(*sums) if keys else table.select(*sums))
+    if unknown := int(counts.pop("unknown").fillna(0).sum()):
+        raise DataError("label or truth is missing", column="truth", rows=unknown, mend="leave such rows out")
     counts[list(COUNTS)] = counts[list(COUNTS)].fillna(0).astype({"items": "int64", "errors": "int64"})
     return counts.sort_values(keys, ignore_index=True) if keys else counts
 
@@ -90,7 +94,7 @@ def count_steps(audits: Any, *, step: str = "day") -> pd.DataFrame:
     counts = count_errors(audits, ["day"])
     counts["time"] = pd.to_datetime(counts["day"])
     if step == "week":
-        counts["time"] -= pd.to_timedelta(counts["time"].dt.dayofweek, unit="D")
+        counts["time"] -= pd.to_timedelta(counts["time"].dt.day_of_week, unit="D")
     sums = counts.groupby("time", as_index=False)[list(COUNTS)].sum()
     items = sums["weight"] ** 2 / sums["squared_weight"]
     errors = items * sums["weighted_errors"] / sums["weight"]
@@ -129,9 +133,11 @@ def open_table(audits: Any, *, needs: Sequence[str] = ()) -> nw.LazyFrame[Any]:
     _require(names, needs)
     if "error" not in names:
         _require(names, ("label", "truth"))
-        table = table.with_columns((nw.col("label") != nw.col("truth")).cast(nw.Int8).alias("error"))
+        judged = ~(nw.col("label").is_null() | nw.col("truth").is_null())
+        differs = (nw.col("label") != nw.col("truth")).cast(nw.Float64)
+        table = table.with_columns(nw.when(judged).then(differs).alias("error"))
     weight = nw.col("weight").cast(nw.Float64) if "weight" in names else nw.lit(1.0)
-    return table.with_columns(nw.col("error").cast(nw.Int64), weight.alias("weight"))
+    return table.with_columns(nw.col("error").cast(nw.Float64), weight.alias("weight"))
 
 
 def collect(table: nw.LazyFrame[Any]) -> pd.DataFrame:

@@ -125,7 +125,7 @@ def read_mapping(path: Path | None) -> Mapping:
         text = " ".join(str(error).split())
         raise DataError(f"mapping {path} is no YAML mapping: {text}", mend="compare it with example.yml") from None
     except ValidationError as error:
-        raise _explain(path, error.errors()[0]) from None
+        raise _explain(path, max(error.errors(), key=lambda found: len(found["loc"]))) from None
 
 
 class _PlainLoader(yaml.BaseLoader):
@@ -139,12 +139,14 @@ class _PlainLoader(yaml.BaseLoader):
         return super().construct_mapping(node, deep)
 
 
-def _without_blanks(content: dict[str, Any]) -> dict[str, Any]:
+def _without_blanks(content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise TypeError("it holds no keys")
     return {key: value for key, value in content.items() if value not in ("", None)}
 
 
 def _explain(path: Path, error: Any) -> DataError:
-    key = ".".join(str(part) for part in error["loc"][:2])
+    key = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("function-", "dict[", "Constant")))
     if error["type"] == "extra_forbidden":
         near = show_nearest(key, Mapping.model_fields)
         return DataError(f"mapping {path}: unknown key {key!r}", mend=f"nearest known: {near}")

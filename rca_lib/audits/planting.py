@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -114,6 +114,23 @@ def draw_decisions(site: Site, day: np.ndarray, *, error_rate: float, seed: int)
     _decide(rows, site, chance)
     _distort(rows, site, chance)
     return rows
+
+
+def list_events(sites: Sequence[str], start: date, causes: Sequence[PlantedCause]) -> pd.DataFrame:
+    """Return the calendar: at each site a refresher course, which does nothing, and the causes that people know of."""
+    course, name = start + timedelta(days=12), "Refresher course for team-1"
+    rows = [("training_wave", course, None, f"site={site};team=team-1", name) for site in sites]
+    for cause in causes:
+        known = WORLD["causes"][cause.kind]
+        if "event" in known:
+            scope = ";".join(f"{name}={value}" for name, value in {"site": cause.site, **cause.where}.items())
+            title = known["title"].format(", ".join(cause.where.values()))
+            rows.append((known["event"], cause.start, cause.end, scope, title))
+    events = pd.DataFrame(rows, columns=["type", "start", "end", "scope", "title"])
+    events = events.astype({"start": "datetime64[us]", "end": "datetime64[us]"})
+    events = events.sort_values(["start", "scope"], kind="stable", ignore_index=True)
+    events.insert(0, "event_id", [f"e-{number:03d}" for number in range(1, len(events) + 1)])
+    return events.assign(visibility="all")
 
 
 def active(cause: PlantedCause, site: Site, day: np.ndarray, *, forever: bool = False) -> np.ndarray:

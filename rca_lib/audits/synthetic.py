@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from itertools import pairwise
 from pathlib import Path
 
@@ -85,15 +85,18 @@ def simulate_audits(
     parts = [_simulate_site(site, bounds, audits_per_month, error_rate, seed) for site in crews]
     audits, ratings = (pd.concat(tables, ignore_index=True) for tables in zip(*parts, strict=True))
     planted = tuple(cause for site in crews for cause in site.causes)
-    events, targets = _list_events(sites, start, planted), _set_targets(start, error_rate)
+    events, targets = planting.list_events(sites, start, planted), _set_targets(start, error_rate)
     return Simulation(audits, events, targets, _count_population(audits), ratings, planted)
 
 
 def demo_simulation(seed: int = 7) -> Simulation:
-    """Simulate the demo: four sites, January to March 2026, every kind of cause planted once, nothing at krakow."""
+    """Simulate the demo: four sites, January to March 2026, every kind of cause planted once, nothing at krakow.
+
+    January has nothing before it to be compared with, so what is planted there is small and gone by its end.
+    """
     causes = [
-        PlantedCause(kind, site, date.fromisoformat(start), date.fromisoformat(end) if end else None)
-        for kind, site, start, end in WORLD["demo"]
+        PlantedCause(kind, site, date.fromisoformat(start), date.fromisoformat(end) if end else None, size)
+        for kind, site, start, end, size in WORLD["demo"]
     ]
     return simulate_audits(causes=causes, seed=seed)
 
@@ -325,23 +328,6 @@ def _count_population(audits: pd.DataFrame) -> pd.DataFrame:
     month = designed["day"].dt.to_period("M").rename("period")
     counts = designed.groupby([month, "site", "stratum"])["weight"].sum().round().astype("int64")
     return counts.rename("decisions").reset_index().astype({"period": "str"})
-
-
-def _list_events(sites: Sequence[str], start: date, causes: Sequence[PlantedCause]) -> pd.DataFrame:
-    """Return the calendar: at each site a refresher course, which does nothing, and the causes that people know of."""
-    course, name = start + timedelta(days=12), "Refresher course for team-1"
-    rows = [("training_wave", course, None, f"site={site};team=team-1", name) for site in sites]
-    for cause in causes:
-        known = WORLD["causes"][cause.kind]
-        if "event" in known:
-            scope = ";".join(f"{name}={value}" for name, value in {"site": cause.site, **cause.where}.items())
-            title = known["title"].format(", ".join(cause.where.values()))
-            rows.append((known["event"], cause.start, cause.end, scope, title))
-    events = pd.DataFrame(rows, columns=["type", "start", "end", "scope", "title"])
-    events = events.astype({"start": "datetime64[us]", "end": "datetime64[us]"})
-    events = events.sort_values(["start", "scope"], kind="stable", ignore_index=True)
-    events.insert(0, "event_id", [f"e-{number:03d}" for number in range(1, len(events) + 1)])
-    return events.assign(visibility="all")
 
 
 def _set_targets(start: date, error_rate: float) -> pd.DataFrame:

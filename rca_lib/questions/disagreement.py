@@ -61,10 +61,10 @@ class Disagreements:
         return f"{self.errors:,} errors in {len(self.clusters):,} clusters. {_tell(self.clusters[0])} {self.text_split}"
 
     def findings(self) -> tuple[Finding, ...]:
-        """Return the three largest clusters: "shown" where the interval lies above the next cluster's share."""
+        """Return the three largest clusters: "shown" where the interval lies above the next one's (last: half)."""
         found = []
         for place, one in enumerate(self.clusters[:3]):
-            after = self.clusters[place + 1].share.value if place + 1 < len(self.clusters) else 0.0
+            after = self.clusters[place + 1].share.high if place + 1 < len(self.clusters) else 0.5
             grade: Grade = "shown" if one.share.low > after else "possible"
             where = {name: getattr(one, name) for name in ("policy", "label", "truth") if getattr(one, name)}
             path = f"clusters[{place}].share"
@@ -137,7 +137,8 @@ def show_examples(
     names = [name for name in ("audit_id", "label", "truth", "comment") if name in column_names(audits)]
     table = open_table(audits, needs=("audit_id", "label", "truth"))
     rows = collect(table.filter(nw.col("audit_id").cast(nw.String).is_in(list(owners))).select(*names))
-    rows["comment"] = [mask_text(text) if masked else text for text in read_texts(rows, "comment")]
+    texts = rows["comment"] if masked and "comment" in rows else read_texts(rows, "comment")
+    rows["comment"] = [mask_text(text) if masked else text for text in texts]
     rows.insert(0, "cluster", rows["audit_id"].astype(str).map(owners))
     order = {audit: place for place, audit in enumerate(owners)}
     return rows.sort_values("audit_id", key=lambda ids: ids.astype(str).map(order), ignore_index=True)

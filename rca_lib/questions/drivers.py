@@ -269,11 +269,6 @@ class _Case:
     search: Search
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Return the dimensions, in the order of the codes."""
-        return tuple(self.values)
-
-    @property
     def scale(self) -> float:
         """Return audits per effective audit: excess is told in errors among the audits as they are."""
         return float(self.counts[1]["items"].sum() / self.cells[1].items.sum())
@@ -290,9 +285,8 @@ class _Case:
 
     def where(self, dimensions: Sequence[int], values: Sequence[int]) -> dict[str, str]:
         """Name a slice."""
-        return {
-            self.names[one]: self.values[self.names[one]][value] for one, value in zip(dimensions, values, strict=True)
-        }
+        known = list(self.values.items())
+        return {known[one][0]: known[one][1][value] for one, value in zip(dimensions, values, strict=True)}
 
     def rate(self, period: int, inside: np.ndarray) -> Rate:
         """Return a weighted rate with Wilson's interval on the effective number of its audits."""
@@ -325,7 +319,7 @@ def _answer(case: _Case, alpha: float) -> Drivers:
         overall=next((one for one in slices if not one.where), None),
         unexplained=Estimate(left, left + rest.low - rest.value, left + rest.high - rest.value, "pp"),
         minimum_detectable=tuple(detectable),
-        dimensions=case.names, tested=case.search.tested, alpha=alpha, p_value=p_value,
+        dimensions=tuple(case.values), tested=case.search.tested, alpha=alpha, p_value=p_value,
     )  # fmt: skip
 
 
@@ -334,7 +328,7 @@ def _slice(case: _Case, place: int, new: Sequence[Array], change: Estimate) -> S
     inside = [pick.members(cells.codes) for cells in case.cells]
     added = [float(cells.items @ (new[at] - without[at]) / cells.items.sum()) for at, cells in enumerate(case.cells)]
     points = [one * (added[0] + added[1]) / 2 / pick.naive for one in (pick.excess, pick.low, pick.high)]
-    after, people = case.rate(1, inside[1]), case.cluster is not None and case.names[case.cluster] == "rater"
+    after, people = case.rate(1, inside[1]), case.cluster is not None and list(case.values)[case.cluster] == "rater"
     where, items = case.where(pick.dimensions, pick.values), case.cells[1].items[inside[1]]
     return Slice(
         where,

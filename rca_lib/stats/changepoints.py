@@ -18,6 +18,7 @@ from rca_lib.stats.overdispersion import (
     Array,
     Noise,
     estimate_noise,
+    memory_gain,
     seasonal,
     start_noise,
     weigh_steps,
@@ -26,7 +27,7 @@ from rca_lib.stats.overdispersion import (
 SHORTEST = 4  # steps of the shortest segment: what is shorter is a burst
 MOST = 4  # changes looked for in a first pass; more where that many are found
 LEVELS_VARIANCE = 0.25  # of a level's logarithm around the pooled one: a factor of 1.6 either way
-NEXT = 2.0  # log Bayes factor that each further change must add
+NEXT = 1.5  # log Bayes factor that each further change must add
 COVER = 0.95
 TURNS = 3  # of segments and noise, each given the other
 NEARBY = 20  # a date is put where the most posterior lies within this part of the series, either way
@@ -93,12 +94,13 @@ def find_shifts(
     price = _price(len(totals), alpha)
     for turn in range(TURNS):
         working = weigh_steps(totals, items, level, noise, phase)
-        scores, forward, segments = _evidence(*working, counts=counts, price=price)
+        rival = memory_gain(*working, counts=counts)
+        scores, forward, segments = _evidence(*working, counts=counts, price=price + rival)
         changes = int(np.argmax(scores))
         shifts = _place(segments, forward, changes) if changes else ()
         level = expected_level(*_plain(totals, items, noise, phase), shifts)
-        if turn < TURNS - 1:
-            noise = estimate_noise(totals, items, level, 1 + 1.5 * changes, phase)
+        last = turn == TURNS - 1
+        noise = estimate_noise(totals, items, level, 1 + 1.5 * changes, phase, memory=last)
     shifts, level = _name_drifts(shifts, level, *working, counts=counts)
     evidence = float(scores[1:].max() + price) if len(scores) > 1 else -np.inf
     return Segmentation(shifts, tail_probability(evidence, len(totals)), evidence, level, noise)

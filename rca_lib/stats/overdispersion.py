@@ -14,6 +14,7 @@ from scipy.stats import chi2
 Array = np.ndarray
 MEMORY = 0.7  # the decay of autocorrelation that the inflation assumes; shorter memory is then over-allowed for
 LAGS = 6
+STRENGTHS, DECAYS = (grid.reshape(-1, 1) for grid in np.meshgrid([0.15, 0.3, 0.5, 0.75], [0.5, 0.7]))
 BURST_STEPS = 3  # what lasts longer is a level, not a spike
 BURST_DEVIANCE = 14.0
 NEIGHBOURS = 10
@@ -146,6 +147,25 @@ def find_bursts(
         strong = (deviance > threshold) & (sides > 0.7 * threshold) & (edges > EDGE_DEVIANCE) & (run[1] > 0)
         found += [Burst(int(place), length, float(deviance[place])) for place in np.flatnonzero(strong)]
     return _disjoint(sorted(found, key=lambda burst: (-burst.deviance, burst.length, burst.position)), size)
+
+
+def memory_gain(totals: Array, exposures: Array, *, counts: bool) -> float:
+    """Return the log-likelihood that memory from step to step gains on independent steps around one level.
+
+    White noise plus an AR(1) of several strengths and decays, the best of them, by Whittle's (1953) likelihood of the
+    effective totals' periodogram. A change of level has to explain a series better than this.
+    """
+    level = totals.sum() / max(exposures.sum(), 1e-12)
+    variance = exposures * max(level, 1e-12) if counts else exposures
+    residual = np.where(exposures > 0, totals - exposures * level, 0) / np.sqrt(np.where(exposures > 0, variance, 1))
+    waves = (len(residual) - 1) // 2
+    power = np.abs(np.fft.rfft(residual)[1 : waves + 1]) ** 2
+    if waves < 3 or power.sum() <= 0:
+        return 0.0
+    cosine = np.cos(2 * np.pi * np.arange(1, waves + 1) / len(residual))
+    spectra = (1 - STRENGTHS) + STRENGTHS * (1 - DECAYS**2) / (1 - 2 * DECAYS * cosine + DECAYS**2)
+    gains = -np.log(spectra).sum(1) - waves * np.log((power / power.mean() / spectra).mean(1))
+    return max(float(gains.max()), 0.0)
 
 
 def design_effect(items: Array, overdispersion: float) -> float:

@@ -44,11 +44,6 @@ class Pick:
     carrier: int | None = None
     carriers: int = 0
 
-    @property
-    def name(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Tell it from other picks."""
-        return self.dimensions, self.values
-
     def members(self, codes: Codes) -> NDArray[np.bool_]:
         """Return which cells belong to it."""
         inside = np.ones(codes.shape[1], bool)
@@ -141,14 +136,11 @@ def search_slices(
     """
     field = _open_field(before, after, tuple(sizes), cluster, max_order)
     picks: list[Pick] = []
-    while len(picks) < MOST_PICKS:
+    for _ in range(MOST_PICKS):
         best = _best(field, picks)
         if best is None or best.p_value > alpha:
             break
-        settled = _settle(field, [*picks, best], alpha)
-        if {pick.name for pick in settled} == {pick.name for pick in picks}:
-            break
-        picks = settled
+        picks = _settle(field, [*picks, best], alpha)
     picks.sort(key=lambda pick: -abs(pick.score))
     fit = _fit(field, picks)
     measured = tuple(_measure(field, fit, picks, cluster, alpha))
@@ -164,10 +156,8 @@ def _open_field(before: Cells, after: Cells, sizes: tuple[int, ...], cluster: in
     for dimensions, kind in _kinds(sizes, cluster, max_order):
         code, size = _code(after.codes, sizes, dimensions), int(np.prod([sizes[d] for d in dimensions]))
         count = counts[dimensions] = np.bincount(code, after.items, size)
-        parents = (
-            [counts[(one,)] for one in dimensions] if kind == 3 else [np.array([np.inf if kind == 0 else count.sum()])]
-        )
-        differs = count < TWIN * (np.minimum.outer(*parents).ravel() if kind == 3 else parents[0])
+        parent = np.minimum.outer(*(counts[(one,)] for one in dimensions)).ravel() if kind == 3 else count.sum()
+        differs = (count < TWIN * parent) | (kind == 0)
         tested = np.flatnonzero(differs & (np.bincount(code, expected, size) >= LEAST_EXPECTED))
         rows = np.full(size, len(tested))
         rows[tested] = np.arange(len(tested))
@@ -218,7 +208,7 @@ def _settle(field: _Field, picks: list[Pick], alpha: float) -> list[Pick]:
             best = _best(field, others)
             if best is None or best.p_value > alpha:
                 return _settle(field, others, alpha)
-            moved |= best.name != picks[place].name
+            moved |= (best.dimensions, best.values) != (picks[place].dimensions, picks[place].values)
             picks = [*picks[:place], best, *picks[place + 1 :]]
         if not moved:
             break
@@ -359,6 +349,14 @@ def _detectable(field: _Field, alpha: float) -> Iterator[tuple[int, int, float, 
         if len(family.dimensions) == 1 and len(family.tested):
             items = np.bincount(field.place(family), field.after.items, len(family.tested) + 1)[:-1]
             row = int(np.argmax(items))
-            excess = (_threshold(field, family.kind, alpha) + norm.isf(0.2)) * np.sqrt(variance[row])
-            value = int(family.tested[row])
-            yield family.dimensions[0], value, float(items[row]), float(expected[row]), float(excess)
+            there = float(items[row]), float(expected[row]), float(variance[row])
+            short = partial(_short, *there, _threshold(field, family.kind, alpha))
+            most = there[0] - there[1]
+            excess = most if short(most) < 0 else brentq(short, 0.0, most, xtol=1e-3)
+            yield family.dimensions[0], int(family.tested[row]), *there[:2], excess
+
+
+def _short(items: float, expected: float, variance: float, threshold: float, excess: float) -> float:
+    """Return by how much the score passes the threshold when chance takes away what it does in one of five cases."""
+    unlucky = excess - norm.isf(0.2) * np.sqrt(variance * (1 + excess / expected))
+    return float(_signed_root(items, expected, unlucky, variance)) - threshold

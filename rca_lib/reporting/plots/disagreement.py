@@ -16,7 +16,7 @@ def plot_disagreement(disagreements: Disagreements, ax: Axes | None = None) -> A
         chosen = [place for place, one in enumerate(top) if bool(one.carried_by) == alone]
         shares = [top[place].share for place in chosen]
         ax.hlines(chosen, [share.low for share in shares], [share.high for share in shares], color=colour)
-        ax.plot([share.value for share in shares], chosen, marker, color=colour, label=words)
+        ax.plot([share.value for share in shares], chosen, marker, color=colour, label=words if chosen else None)
     ax.set_yticks(range(len(top)), [one.id[:60] for one in top], parse_math=False)
     ax.set_xlim(left=0)
     ax.invert_yaxis()

@@ -18,7 +18,7 @@ def new_axes(ax: Axes | None, *, width: float = 8.0, height: float = 3.2) -> Axe
         return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def title_of(ax: Axes, sentence: str, *, characters: int = 95) -> None:
+def title_of(ax: Axes, sentence: str, *, characters: int = 86) -> None:
     """Write the answer above the chart, left aligned, broken into lines."""
     lines, line = [], ""
     for word in sentence.split():
@@ -26,7 +26,7 @@ def title_of(ax: Axes, sentence: str, *, characters: int = 95) -> None:
             lines, line = [*lines, line], word
         else:
             line = f"{line} {word}".strip()
-    ax.set_title("\n".join([*lines, line]), loc="left", fontsize=11, color=INK)
+    ax.set_title("\n".join([*lines, line]), loc="left", fontsize=11, color=INK, parse_math=False)
 
 
 _RC = {

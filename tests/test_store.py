@@ -1,0 +1,97 @@
+from datetime import date
+
+import pytest
+
+from rca_lib.audits.counting import count_errors, count_steps, keep_proportional
+from rca_lib.audits.periods import parse_period, period_of, periods_before
+from rca_lib.audits.store import (
+    demo_store,
+    fingerprint,
+    list_periods,
+    list_sites,
+    open_case,
+    open_ledger,
+    open_store,
+    read_events,
+    read_targets,
+)
+from rca_lib.findings import DataError
+
+
+def test_a_case_holds_the_period_its_baseline_and_the_history_up_to_its_end():
+    case = open_case(site="lisbon", period="2026-03", baseline_periods=2)
+    assert case.baseline_periods == ("2026-01", "2026-02")
+    days = {name: count_errors(getattr(case, name), ["day"])["day"] for name in ("current", "baseline", "history")}
+    assert str(days["current"].min())[:10] >= "2026-03-01" and str(days["current"].max())[:10] <= "2026-03-31"
+    assert str(days["baseline"].max())[:10] <= "2026-02-28"
+    assert len(days["history"]) == len(days["current"]) + len(days["baseline"])
+
+
+def test_the_sample_holds_every_stream_and_round_and_the_current_table_only_the_proportional_first_ones():
+    case = open_case(site="lisbon", period="2026-03")
+    everything, kept = count_errors(case.sample, ["stream", "audit_round"]), count_errors(case.current, ["stream"])
+    assert set(everything["stream"]) > {"random", "stratified"} == set(kept["stream"])
+    first = everything[everything["stream"].isin(["random", "stratified"]) & (everything["audit_round"] == 1)]
+    assert kept["items"].sum() == first["items"].sum() < everything["items"].sum()
+
+
+def test_without_an_earlier_period_there_is_no_baseline():
+    case = open_case(site="lisbon", period="2026-01")
+    assert case.baseline is None and case.sample_before is None
+    assert case.compared_with == "no earlier period"
+
+
+def test_weeks_and_quarters_are_periods_too():
+    assert open_case(site="krakow", period="2026-W10").baseline_periods == ("2026-W09",)
+    assert open_case(site="krakow", period="2026-Q1").baseline is None
+    assert "2026-W10" in list_periods(demo_store(), "krakow", "week")
+
+
+@pytest.mark.parametrize(
+    ("site", "period", "said"), [("paris", "2026-03", "choose among bogota"), ("lisbon", "2027-03", "has")]
+)
+def test_what_is_not_there_is_one_clear_error(site, period, said):
+    with pytest.raises(DataError, match=said):
+        open_case(site=site, period=period)
+
+
+def test_a_name_that_is_no_period_says_how_one_is_written():
+    with pytest.raises(ValueError, match="write a month 2026-03"):
+        open_case(site="lisbon", period="March")
+
+
+def test_events_and_targets_of_another_site_are_left_out():
+    everywhere, here = read_events(), read_events(site="lisbon")
+    assert len(here) < len(everywhere)
+    assert not [scope for scope in here["scope"].dropna() if "site=" in scope and "site=lisbon" not in scope]
+    assert set(open_case(site="lisbon", period="2026-03").targets["metric"]) == set(read_targets()["metric"])
+
+
+def test_the_fingerprint_changes_with_the_rows_a_report_can_read_and_only_with_them():
+    store = demo_store()
+    assert fingerprint(store, "lisbon", "2026-02") != fingerprint(store, "lisbon", "2026-03")
+    assert fingerprint(store, "lisbon", "2026-02") == fingerprint(store, "lisbon", "2026-02")
+
+
+def test_the_store_as_one_table_holds_every_kept_row():
+    assert count_errors(open_store())["items"].sum() == open_ledger().kept
+    assert list_sites(demo_store()) == ("bogota", "krakow", "lisbon", "manila")
+
+
+def test_steps_are_days_or_weeks_and_weights_leave_the_series_effective_counts():
+    case = open_case(site="lisbon", period="2026-03")
+    days, weeks = count_steps(case.current), count_steps(case.current, step="week")
+    assert set(weeks["time"].dt.day_of_week) == {0}
+    assert len(days) == 31
+    counts = count_errors(keep_proportional(case.current), ["day"])
+    assert (days["items"] <= counts["items"] + 1e-9).all()
+
+
+def test_periods_are_named_as_people_name_them():
+    assert [
+        period.name for period in periods_before(parse_period("2026-03"), [date(2025, 12, 5), date(2026, 2, 1)], 2)
+    ] == [
+        "2025-12",
+        "2026-02",
+    ]
+    assert period_of(date(2027, 1, 1), "week").name == "2026-W53"
