@@ -116,9 +116,7 @@ def test_weights_add_up_to_the_population(demo):
     sums = first.groupby([first["day"].dt.strftime("%Y-%m"), "site", "stratum"])["weight"].sum()
     stated = demo.population.set_index(["period", "site", "stratum"])["decisions"]
     assert set(columns(POPULATION, "required")) <= set(demo.population)
-    pd.testing.assert_series_equal(
-        sums.sort_index(), stated.sort_index(), check_names=False, check_dtype=False, rtol=1e-9
-    )
+    pd.testing.assert_series_equal(sums, stated.sort_index(), check_names=False, check_dtype=False, rtol=1e-9)
     assert (stated.groupby(["period", "site"]).sum() == 250_000).all()  # two streams for 25 x 5,000 decisions each
 
 
@@ -155,9 +153,9 @@ def test_a_cause_alters_nothing_outside_its_place_and_time(kind):
 
 
 # The factor on everybody's odds shows a little smaller in the pooled odds, for people and items differ in hardness:
-# with a logit spread of 0.7 a factor of 3 shows as about 2.7, one of 6 as about 5 (numerical integration).
+# with a normal logit of spread 0.7 and a rate of 5 % a factor of 3 shows as 2.9, one of 6 as 5.5, 9 as 8.0.
 @pytest.mark.parametrize(
-    ("kind", "low", "high"), [("policy_update", 2.5, 3.1), ("hiring_class", 2.5, 3.1), ("one_rater", 4.2, 6.3)]
+    ("kind", "low", "high"), [("policy_update", 2.5, 3.1), ("hiring_class", 2.5, 3.1), ("one_rater", 4.6, 6.3)]
 )
 def test_the_odds_of_an_error_rise_by_the_factor_that_was_planted(kind, low, high):
     cause = PlantedCause(kind, "lisbon", date(2026, 2, 1))
@@ -177,7 +175,7 @@ def test_a_drift_grows_steadily_and_reaches_its_size_after_thirty_days():
         for window in (abs(rows["day"] - centre) <= 3 for centre in (3, 30, 60))
     ]
     # On day d the odds are 3 ** (d / 30) times as large, a little less when pooled (see above).
-    assert ratios == pytest.approx([1.1, 2.8, 7.6], rel=0.12)
+    assert ratios == pytest.approx([1.1, 2.9, 8.0], rel=0.1)
 
 
 def test_a_hiring_class_takes_its_share_of_the_work_and_is_new():
@@ -261,46 +259,39 @@ def test_a_policy_update_steps_the_version_for_decisions_and_audits():
     assert (before, after) == ({"v2"}, {"v3"})
 
 
-def test_the_demo_plants_every_kind_once_and_never_two_in_a_month(demo):
-    assert sorted(cause.kind for cause in demo.causes) == sorted(CAUSES)
-    spans = [(cause.site, cause.start, cause.end or date(2026, 3, 31)) for cause in demo.causes]
-    months = [(site, month) for site, start, end in spans for month in range(start.month, end.month + 1)]
-    assert len(months) == len(set(months))
-    assert "krakow" not in {site for site, _ in months}
+def test_the_demo_begins_one_cause_a_month_at_each_site_but_the_quiet_one(demo):
+    begun = [(cause.site, cause.start.month) for cause in demo.causes]
+    assert sorted(begun) == [(site, month) for site in ("bogota", "lisbon", "manila") for month in (2, 3)]
+    assert {cause.kind for cause in demo.causes} == set(CAUSES) - {"one_rater", "drift"}
     counts = demo.audits.groupby(["site", demo.audits["day"].dt.month]).size()
     assert counts.between(4850, 5150).all()
     assert len(counts) == 12
 
 
 def test_the_calendar_holds_what_people_know_of_and_nothing_of_the_rest(demo):
-    events = demo.events
-    assert set(events["type"]) <= set(EVENT_TYPES)
-    assert (events["type"] != "training_wave").sum() == 6  # all but the one rater and the drift
+    assert set(demo.events["type"]) <= set(EVENT_TYPES)
+    assert set(columns(TARGETS, "required")) <= set(demo.targets)
     update = next(cause for cause in demo.causes if cause.kind == "policy_update")
-    row = events[events["type"] == "policy_update"].iloc[0]
+    row = demo.events[demo.events["type"] == "policy_update"].iloc[0]
     assert row["scope"] == f"site=lisbon;policy={update.where['policy']}"
     assert row["start"] == pd.Timestamp("2026-03-09")
-    assert set(columns(TARGETS, "required")) <= set(demo.targets)
+    silent = [PlantedCause(kind, "lisbon", MARCH) for kind in ("one_rater", "drift")]
+    events = simulate_audits(sites=["lisbon"], audits_per_month=100, causes=silent).events
+    assert events["type"].tolist() == ["training_wave"]
 
 
-def test_what_nobody_chose_is_chosen_from_the_seed():
+def test_what_nobody_chose_is_chosen_from_the_seed_among_what_weighs_much():
     chosen = set()
-    for seed in range(8):
+    for seed in range(6):
         causes = [PlantedCause(kind, "lisbon", MARCH) for kind in ("policy_update", "tool_release", "one_rater")]
-        resolved = simulate_audits(sites=["lisbon"], audits_per_month=300, causes=causes, seed=seed).causes
-        assert resolved[0].where["policy"] in LABELS[1:4]
-        assert resolved[1].where["queue"] in QUEUES[:3]
-        chosen.add((*resolved[0].where.values(), *resolved[1].where.values()))
+        simulation = simulate_audits(sites=["lisbon"], causes=causes, seed=seed)
+        policy, queue, rater = (value for cause in simulation.causes for value in cause.where.values())
+        assert policy in LABELS[1:4]
+        assert queue in QUEUES[:3]
+        late = simulation.audits[simulation.audits["day"] >= "2026-03-01"]
+        assert (late["rater"] == rater).mean() > 1.3 / 60
+        chosen.add((policy, queue))
     assert len(chosen) > 2
-
-
-def test_the_rater_that_is_chosen_works_all_the_time_and_much():
-    for seed in range(5):
-        cause = PlantedCause("one_rater", "manila", date(2026, 2, 5))
-        simulation = simulate_audits(sites=["manila"], causes=[cause], seed=seed)
-        audits = simulation.audits[simulation.audits["rater"] == simulation.causes[0].where["rater"]]
-        assert set(audits["day"].dt.month) == {1, 2, 3}
-        assert len(audits) > 1.3 * len(simulation.audits) / 60
 
 
 def test_several_people_judge_the_overlap(demo):
@@ -318,7 +309,7 @@ def test_several_people_judge_the_overlap(demo):
     assert len(again) == ratings["item_id"].nunique()
 
 
-def test_comments_hold_what_auditors_write_and_what_an_attacker_would(demo):
+def test_comments_and_codes_hold_what_people_write_and_what_an_attacker_would(demo):
     comments = demo.audits["comment"].dropna()
     assert (demo.audits.loc[comments.index, "error"] == 1).all()
     text = "\n".join(comments)
@@ -327,13 +318,9 @@ def test_comments_hold_what_auditors_write_and_what_an_attacker_would(demo):
     assert comments.str.len().max() > 2000
     update = demo.audits[(demo.audits["site"] == "lisbon") & (demo.audits["day"] >= "2026-03-09")]
     assert update["comment"].str.contains("the update was not applied").sum() > 10
-
-
-def test_two_coders_agree_more_often_than_chance_and_not_always(demo):
     coded = demo.audits.dropna(subset=["cause2_code"])
-    # Both see the cause in 0.85 x 0.75 = 64 % and meet by chance in some of the rest.
+    # Two coders both see the cause in 0.85 x 0.75 = 64 % and meet by chance in some of the rest.
     assert 0.6 < (coded["cause_code"] == coded["cause2_code"]).mean() < 0.85
-    assert len(coded) == pytest.approx(0.24 * demo.audits["error"].sum(), rel=0.15)
 
 
 @pytest.mark.parametrize(
@@ -352,10 +339,10 @@ def test_what_cannot_be_planted_is_named(cause, message):
         simulate_audits(sites=["lisbon"], audits_per_month=100, causes=[cause])
 
 
-@pytest.mark.parametrize("wish", [{"start": date(2026, 1, 2)}, {"error_rate": 0.7}])
-def test_a_start_within_a_month_and_an_impossible_rate_are_refused(wish):
-    with pytest.raises(ValueError, match="must be the first of a month"):
-        simulate_audits(**wish)
+def test_a_start_within_a_month_and_an_impossible_rate_are_refused():
+    for wish in ({"start": date(2026, 1, 2)}, {"error_rate": 0.7}):
+        with pytest.raises(ValueError, match="must be the first of a month"):
+            simulate_audits(**wish)
 
 
 def test_years_of_audits_renew_the_raters_and_keep_the_rate():

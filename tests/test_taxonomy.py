@@ -176,7 +176,6 @@ def test_other_words_for_benign_are_declared():
         ({"policy_version_decided": None, "policy_version_audited": "3"}, "UNK.UNK"),
         ({"dispute": "upheld_rater"}, "MEA.GT_WRONG"),
         ({"dispute": "upheld_auditor"}, "UNK.UNK"),
-        ({"appeal": "overturned"}, "MEA.GT_WRONG"),
         ({"tenure_days": 30}, "TRN.ONB"),
         ({"tenure_days": 31}, "UNK.UNK"),
         ({"tenure_days": None}, "UNK.UNK"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,7 +42,14 @@ class Rivals:
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per rival: `name`, `part`, `low`, `high` (pp as shares), `grade`."""
-        rows = [{"name": rival.name, "grade": rival.grade, **_numbers(rival.part)} for rival in self.rivals]
+        rows = [
+            (
+                rival.name,
+                *((rival.part.value, rival.part.low, rival.part.high) if rival.part else (None,) * 3),
+                rival.grade,
+            )
+            for rival in self.rivals
+        ]
         return pd.DataFrame(rows, columns=["name", "part", "low", "high", "grade"])
 
     def summary(self) -> str:
@@ -84,63 +91,83 @@ def weigh_rivals(baseline: Any, current: Any, *, level: float = 0.95) -> Rivals:
     each = 1 - (1 - level) / 3
     z = stats.norm.ppf((1 + each) / 2)
     tables = keep_proportional(baseline), keep_proportional(current)
-    change = _difference(*(_sums(table, _WEIGHTED) for table in tables), z)
-    naive = _difference(*(_sums(table, _RAW) for table in (baseline, current)), z)
+    change = _difference(*(_influence(_sums(table, _WEIGHTED)) for table in tables), z)
+    naive = _difference(*(_influence(_sums(table, _RAW)) for table in (baseline, current)), z)
     rivals = (
-        _weigh_stale(tables, change, z),
-        _weigh_auditors(tables, change, each),
-        _weigh_sampling(baseline, current, change, naive, z),
+        _weigh("stale truth", VERSIONS, tables, change, lambda: _stale(tables, z)),
+        _weigh("auditors", ("auditor",), tables, change, lambda: _strictest(tables, each)),
+        _weigh("sampling", ("stream",), (baseline, current), change, lambda: _sampling(baseline, current, z), naive),
     )
     return Rivals(change, naive, rivals)
 
 
 _WEIGHTED, _RAW = ("weighted_errors", "weight"), ("errors", "items")
+_VERDICTS = {"shown": "it changed", "possible": "cannot be ruled out", "ruled out": "ruled out"}
+Pull = tuple[float, pd.Series]  # a number, and how much each rater moves it
 
 
-def _weigh_stale(tables: Sequence[Any], change: Estimate, z: float) -> Rival:
-    missing = [name for name in VERSIONS if any(name not in column_names(table) for table in tables)]
+def _weigh(
+    name: str,
+    needs: Sequence[str],
+    tables: Sequence[Any],
+    change: Estimate,
+    measure: Callable[[], tuple[Estimate, str]],
+    moved: Estimate | None = None,
+) -> Rival:
+    """Weigh one rival; it is shown only where what it is said to move (`moved`, if given) is seen to have moved."""
+    missing = [column for column in needs for table in tables if column not in column_names(table)]
     if missing:
-        return _not_available("stale truth", missing[0])
-    (before, was, old), (after, now, new) = (_stale_part(table) for table in tables)
-    part = Estimate(*_ends(after - before, _spread(now, was), z), "pp")
-    grade = _grade(part, change)
-    shares = f"{show(old, '%')} → {show(new, '%')}"
-    return Rival("stale truth", part, grade, f"Truth: {_verdict(grade)}; audits under another version than at the"
-                 f" decision ({shares} of the audits) make {part} of the change.")  # fmt: skip
+        return Rival(name, None, "not proven", f"{name.capitalize()}: not available, no column {missing[0]}.")
+    part, told = measure()
+    bar = MATERIAL * max(abs(change.value), (change.high - change.low) / 2)
+    grade: Grade = "possible" if max(abs(part.low), abs(part.high)) >= bar else "ruled out"
+    if all(_is_moved(one) for one in (part, moved or part)) and abs(part.value) >= bar:
+        grade = "shown"
+    return Rival(name, part, grade, f"{name.capitalize()}: {_VERDICTS[grade]}; {told}.")
 
 
-def _stale_part(table: Any) -> tuple[float, pd.Series, float]:
-    """Return the error rate that stale truths add over fresh ones, each cluster's pull on it, and their share."""
-    opened = open_table(table)
+def _is_moved(part: Estimate) -> bool:
+    return part.low > 0 or part.high < 0
+
+
+def _stale(tables: Sequence[Any], z: float) -> tuple[Estimate, str]:
+    (before, old), (after, new) = (_stale_part(table) for table in tables)
+    part = _difference(before, after, z)
+    if not old and not new:
+        return part, "no audit used another policy version than the decision"
+    shares = f"{show(old, '%')} of the audits before, {show(new, '%')} now"
+    return part, f"audits under another policy version than the decision ({shares}) make {part} of the change"
+
+
+def _stale_part(table: Any) -> tuple[Pull, float]:
+    """Return the error rate that stale truths add over fresh ones, and their share of the audits."""
     first, second = VERSIONS
     stale = (nw.col(first) != nw.col(second)).fill_null(False).alias("stale")
-    clusters = _clusters(table)
-    counts = count_errors(opened.with_columns(stale).to_native(), ["stale", *clusters])
-    is_stale, weight, errors = counts["stale"].to_numpy(bool), counts["weight"].to_numpy(), counts["weighted_errors"]
-    total, fresh = weight.sum(), weight[~is_stale].sum()
+    cluster = _cluster(table)
+    counts = count_errors(open_table(table).with_columns(stale).to_native(), ["stale", cluster])
+    is_stale, weight, errors = counts["stale"].to_numpy(bool), counts["weight"], counts["weighted_errors"]
+    fresh = weight[~is_stale].sum()
     fresh_rate = errors[~is_stale].sum() / fresh if fresh else 0.0
     added = np.where(is_stale, errors - fresh_rate * weight, 0.0)
-    sums = pd.DataFrame({"errors": added, "items": weight}).groupby(counts[clusters[0]].to_numpy(), dropna=False).sum()
-    return *_influence(sums), weight[is_stale].sum() / total
+    sums = pd.DataFrame({"errors": added, "items": weight}).groupby(counts[cluster], dropna=False).sum()
+    return _influence(sums), float(weight[is_stale].sum() / weight.sum())
 
 
-def _weigh_auditors(tables: Sequence[Any], change: Estimate, level: float) -> Rival:
-    if any("auditor" not in column_names(table) for table in tables):
-        return _not_available("auditors", "auditor")
+def _strictest(tables: Sequence[Any], level: float) -> tuple[Estimate, str]:
+    """Compare each auditor's shift with the others' and return the one that stands out most."""
     before, after = (count_errors(table, ["auditor"]).dropna().set_index("auditor") for table in tables)
     both = before.index.intersection(after.index)
     if len(both) < 3:
-        return Rival("auditors", None, "not proven", "Auditors: fewer than three worked in both periods; not testable.")
+        return Estimate(0.0, -1.0, 1.0, "pp"), "fewer than three worked in both periods, not testable"
     shifts, errors = _shifts(before.loc[both], after.loc[both])
-    weights = after.loc[both, "weight"].to_numpy() / after["weight"].sum()
     others = np.array([_pooled(np.delete(shifts, place), np.delete(errors, place)) for place in range(len(both))])
     excess, spread = shifts - others[:, 0], np.hypot(errors, others[:, 1])
     place = int(np.argmax(np.abs(excess / spread)))
+    weight = float(after.loc[both[place], "weight"] / after["weight"].sum())
     z = stats.norm.ppf(1 - (1 - level) / 2 / len(both))
-    part = Estimate(*_ends(weights[place] * excess[place], weights[place] * spread[place], z), "pp")
-    grade = _grade(part, change)
-    return Rival("auditors", part, grade, f"Auditors: {_verdict(grade)}; the one whose errors found moved most against"
-                 f" the others ({both[place]}) makes {part} of the change.")  # fmt: skip
+    value, half = float(weight * excess[place]), float(z * weight * spread[place])
+    part = Estimate(value, value - half, value + half, "pp")
+    return part, f"the one whose findings moved most against the others ({both[place]}) makes {part} of the change"
 
 
 def _shifts(before: pd.DataFrame, after: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -158,70 +185,36 @@ def _pooled(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
     return mean, float(np.sqrt(max(spread, 1.0) / weights.sum()))
 
 
-def _weigh_sampling(baseline: Any, current: Any, change: Estimate, naive: Estimate, z: float) -> Rival:
-    if not {"stream", "weight"} & set(column_names(current)):
-        return _not_available("sampling", "stream")
-    (before, was), (after, now) = _gap(baseline), _gap(current)
-    part = Estimate(*_ends(after - before, _spread(now, was), z), "pp")
-    grade = _grade(part, change)
-    if grade == "shown" and naive.low <= 0 <= naive.high:
-        grade = "possible"
-    told = "is left out by the weights" if grade == "shown" else "is all that a raw count over all streams would add"
-    return Rival("sampling", part, grade, f"Sampling: {_verdict(grade)}; {part} {told}.")
+def _sampling(baseline: Any, current: Any, z: float) -> tuple[Estimate, str]:
+    part = _difference(_gap(baseline), _gap(current), z)
+    return part, f"a raw count over all streams would add {part} to the change, the weighted rates leave it out"
 
 
-def _gap(table: Any) -> tuple[float, pd.Series]:
-    """Return the raw rate of all rows minus the weighted rate of the proportional ones, and each cluster's pull."""
+def _gap(table: Any) -> Pull:
+    """Return the raw rate of all rows minus the weighted rate of the proportional ones."""
     raw, pull = _influence(_sums(table, _RAW))
     designed, other = _influence(_sums(keep_proportional(table), _WEIGHTED))
     return raw - designed, pull.sub(other, fill_value=0.0)
 
 
 def _sums(table: Any, columns: tuple[str, str]) -> pd.DataFrame:
-    clusters = _clusters(table)
-    sums = count_errors(table, clusters).groupby(clusters, dropna=False)[list(columns)].sum()
+    cluster = _cluster(table)
+    sums = count_errors(table, [cluster]).groupby(cluster, dropna=False)[list(columns)].sum()
     return sums.set_axis(["errors", "items"], axis=1)
 
 
-def _clusters(table: Any) -> list[str]:
-    return [name for name in ("rater", "item_id", "audit_id") if name in column_names(table)][:1]
+def _cluster(table: Any) -> str:
+    return next(name for name in ("rater", "item_id", "audit_id", "error") if name in column_names(table))
 
 
-def _difference(before: pd.DataFrame, after: pd.DataFrame, z: float) -> Estimate:
-    """Return the change of a rate; a rater who worked in both periods is one cluster."""
-    (first, was), (second, now) = _influence(before), _influence(after)
-    return Estimate(*_ends(second - first, _spread(now, was), z), "pp")
-
-
-def _influence(sums: pd.DataFrame) -> tuple[float, pd.Series]:
-    """Return a rate, and how much each cluster moves it."""
+def _influence(sums: pd.DataFrame) -> Pull:
     rate = sums["errors"].sum() / sums["items"].sum()
     return float(rate), (sums["errors"] - rate * sums["items"]) / sums["items"].sum()
 
 
-def _spread(after: pd.Series, before: pd.Series) -> float:
-    moved = after.sub(before, fill_value=0.0)
-    return float(np.sqrt((moved**2).sum() * len(moved) / max(len(moved) - 1, 1)))
-
-
-def _ends(value: float, error: float, z: float) -> tuple[float, float, float]:
-    return float(value), float(value - z * error), float(value + z * error)
-
-
-def _grade(part: Estimate, change: Estimate) -> Grade:
-    bar = MATERIAL * max(abs(change.value), (change.high - change.low) / 2)
-    if (part.low > 0 or part.high < 0) and abs(part.value) >= bar:
-        return "shown"
-    return "possible" if max(abs(part.low), abs(part.high)) >= bar else "ruled out"
-
-
-def _verdict(grade: Grade) -> str:
-    return {"shown": "it changed", "possible": "cannot be ruled out", "ruled out": "ruled out"}[grade]
-
-
-def _not_available(name: str, column: str) -> Rival:
-    return Rival(name, None, "not proven", f"{name.capitalize()}: not available, no column {column}.")
-
-
-def _numbers(part: Estimate | None) -> dict[str, float]:
-    return {"part": part.value, "low": part.low, "high": part.high} if part else {}
+def _difference(before: Pull, after: Pull, z: float) -> Estimate:
+    """Return a change with its interval; a rater who worked in both periods is one cluster."""
+    moved = after[1].sub(before[1], fill_value=0.0)
+    half = z * float(np.sqrt((moved**2).sum() * len(moved) / max(len(moved) - 1, 1)))
+    value = after[0] - before[0]
+    return Estimate(value, value - half, value + half, "pp")

@@ -32,6 +32,7 @@ COVER = 0.95
 TURNS = 3  # of segments and noise, each given the other
 NEARBY = 20  # a date is put where the most posterior lies within this part of the series, either way
 DRIFT_ODDS = -1.6  # log odds of drift against steps from which on a change is called a drift
+_TAIL = np.array([-3.0, -0.1, 0.15, 0.42, 0.95, 1.35]), np.array([1.0, 0.2, 0.1, 0.05, 0.02, 0.01])
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +92,19 @@ def find_shifts(
     """
     counts = items is not None
     noise, level = start_noise(totals, items, phase)
-    price = _price(len(totals), alpha)
+    price = _price(alpha)
     for turn in range(TURNS):
         working = weigh_steps(totals, items, level, noise, phase)
-        rival = memory_gain(*working, counts=counts)
+        last = turn == TURNS - 1
+        rival = memory_gain(*working, counts=counts) if last else 0.0
         scores, forward, segments = _evidence(*working, counts=counts, price=price + rival)
         changes = int(np.argmax(scores))
         shifts = _place(segments, forward, changes) if changes else ()
         level = expected_level(*_plain(totals, items, noise, phase), shifts)
-        last = turn == TURNS - 1
         noise = estimate_noise(totals, items, level, 1 + 1.5 * changes, phase, memory=last)
     shifts, level = _name_drifts(shifts, level, *working, counts=counts)
     evidence = float(scores[1:].max() + price) if len(scores) > 1 else -np.inf
-    return Segmentation(shifts, tail_probability(evidence, len(totals)), evidence, level, noise)
+    return Segmentation(shifts, tail_probability(evidence), evidence, level, noise)
 
 
 def expected_level(totals: Array, exposures: Array, shifts: tuple[Shift, ...]) -> Array:
@@ -117,19 +118,22 @@ def expected_level(totals: Array, exposures: Array, shifts: tuple[Shift, ...]) -
     return np.repeat(levels, np.diff(edges))
 
 
-def tail_probability(evidence: float, steps: int) -> float:
-    """Probability that a series of so many steps without change gives at least this evidence (simulated, see _TAIL)."""
-    start, slope = _tail(steps)
-    return float(min(1.0, np.exp(start - slope * evidence))) if np.isfinite(evidence) else 1.0
+def tail_probability(evidence: float) -> float:
+    """Probability that a series without change gives at least this evidence.
+
+    Simulated on 5,300 beta-binomial series of 20 to 730 steps, between which it did not differ; beyond 1 % the fall per
+    unit is held at 1.2, slower than was seen (no test by a Bayes factor can fall slower than 1: Ville 1939).
+    """
+    if not np.isfinite(evidence):
+        return 1.0
+    beyond = 1.2 * max(evidence - _TAIL[0][-1], 0.0)
+    return float(np.exp(np.interp(evidence, _TAIL[0], np.log(_TAIL[1])) - beyond))
 
 
-def _price(steps: int, alpha: float) -> float:
-    start, slope = _tail(steps)
-    return float((start - np.log(alpha)) / slope)
-
-
-def _tail(steps: int) -> tuple[float, float]:
-    return -2.2, 1.7
+def _price(alpha: float) -> float:
+    """Return the evidence whose tail probability is alpha."""
+    inside = float(np.interp(-np.log(alpha), -np.log(_TAIL[1]), _TAIL[0]))
+    return inside + max(np.log(_TAIL[1][-1] / alpha), 0.0) / 1.2
 
 
 def _plain(totals: Array, items: Array | None, noise: Noise, phase: Array | None) -> tuple[Array, Array]:
