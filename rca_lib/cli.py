@@ -130,7 +130,7 @@ def verify(
 @app.command()
 def simulate(
     out: Annotated[Path, typer.Argument(help="The folder that receives audits, events, targets and ratings.")],
-    seed: Annotated[int, typer.Option("--seed", help="Other audits for another number.")] = 7,
+    seed: Annotated[int, typer.Option("--seed", help="Other audits for another number.")] = 1,
 ) -> None:
     """Write the demo's synthetic audits, with their planted causes, as an export would look."""
     from rca_lib.audits.synthetic import demo_simulation, write_simulation

@@ -15,7 +15,7 @@ def rca(*words, folder):
 def test_simulate_writes_an_export_that_check_takes_in(tmp_path):
     done = rca("simulate", tmp_path / "out", folder=tmp_path)
     assert done.returncode == 0 and "policy_update" in done.stdout
-    done = rca("check", tmp_path / "out" / "audits.csv", "--mapping", tmp_path / "out" / "mapping.yml", folder=tmp_path)
+    done = rca("check", tmp_path / "out" / "audits.csv", folder=tmp_path)
     assert done.returncode == 0
     assert "60,000 rows read" in done.stdout.replace("\n", " ") and "quarantined" in done.stdout
 

@@ -67,6 +67,11 @@ def test_events_and_targets_of_another_site_are_left_out():
     assert set(open_case(site="lisbon", period="2026-03").targets["metric"]) == set(read_targets()["metric"])
 
 
+def test_a_store_without_events_and_targets_has_empty_ones(tmp_path):
+    assert list(read_events(tmp_path, site="here")["start"]) == []
+    assert list(read_targets(tmp_path)["contract"]) == []
+
+
 def test_the_fingerprint_changes_with_the_rows_a_report_can_read_and_only_with_them():
     store = demo_store()
     assert fingerprint(store, "lisbon", "2026-02") != fingerprint(store, "lisbon", "2026-03")

@@ -94,7 +94,9 @@ def create_judged(
     wanted += [f"{expression} as k_{name}" for name, expression in _derived(plan, mapping, zone).items()]
     unknown = [f"case when k_{name} is null then t_{name} end" for name in LABELS if name in plan.places]
     known = f"[{', '.join(map(quote, mapping.known_labels))}]::varchar[]"
-    reasons = ", ".join(_reasons(plan, mapping, now))
+    reasons = ", ".join(
+        f"case when {test} then {quote(reason)} end" for test, reason in _reasons(plan, mapping, now)
+    )
     run(
         engine,
         f"create table judged as select row, {', '.join(wanted)}, first_text is null as is_empty, "
@@ -162,7 +164,7 @@ def output_columns(plan: Plan, mapping: Mapping) -> dict[str, str]:
 # why it cannot be kept -----------------------------------------------------------------------------------------------
 
 
-def _reasons(plan: Plan, mapping: Mapping, now: datetime | None) -> list[str]:
+def _reasons(plan: Plan, mapping: Mapping, now: datetime | None) -> list[tuple[str, str]]:
     required = columns(AUDITS, "required")
     gaps = " + ".join(f"(t_{name} is null)::int" for name in required)
     pairs = [(f"is_footer(first_text) and {gaps} >= 2", "footer total")]
@@ -173,7 +175,7 @@ def _reasons(plan: Plan, mapping: Mapping, now: datetime | None) -> list[str]:
     if "audited_at" in plan.places:
         end = "k_audited_at + case when is_day_only(t_audited_at) then interval 1 day else interval 1 microsecond end"
         pairs += [(f"{end} <= k_decided_at", "audit before decision")]
-    return [f"case when {condition} then {quote(reason)} end" for condition, reason in pairs]
+    return pairs
 
 
 def _reasons_of_column(name: str, mapping: Mapping, now: datetime | None) -> list[tuple[str, str]]:

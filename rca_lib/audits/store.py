@@ -161,7 +161,7 @@ def read_events(store: Path | str = "", *, site: str | None = None) -> pd.DataFr
     events = events.reindex(columns=list(dict.fromkeys([*events.columns, "end", "scope", "visibility"])))
     events["start"], events["end"] = pd.to_datetime(events["start"]), pd.to_datetime(events["end"])
     if site is not None:
-        events = events[[parse_scope(scope).get("site", site) == site for scope in events["scope"]]]
+        events = events[_of_site(events, site)]
     return events.sort_values(["start", "event_id"], ignore_index=True)
 
 
@@ -227,12 +227,16 @@ def _scan(files: Sequence[Path]) -> str:
 
 
 def _targets_of(targets: pd.DataFrame, site: str, period: Period) -> pd.DataFrame:
-    fits = pd.Series([parse_scope(scope).get("site", site) == site for scope in targets["scope"]], dtype=bool)
+    fits = _of_site(targets, site)
     for name, in_force in (("valid_from", pd.Series.le), ("valid_to", pd.Series.ge)):
         if name in targets:
             limit = pd.to_datetime(targets[name])
             fits = (limit.isna() | in_force(limit, pd.Timestamp(period.start))) & fits
     return targets[fits].reset_index(drop=True)
+
+
+def _of_site(table: pd.DataFrame, site: str) -> pd.Series:
+    return pd.Series([parse_scope(scope).get("site", site) == site for scope in table["scope"]], dtype=bool)
 
 
 def _taxonomy_of(store: Path) -> Taxonomy:

@@ -122,4 +122,5 @@ def propose_actions(causes: Sequence[Finding], *, period: Period, taxonomy: Taxo
 
 def tell_dates(action: Action) -> str:
     """Say who does it until when, and when its effect is checked."""
-    return f"{action.owner}, due {show(action.due.value, 'date')}, effect checked on {show(action.check.value, 'date')}"
+    due, check = show(action.due.value, "date"), show(action.check.value, "date")
+    return f"Owner {action.owner.replace('_', ' ')}; due {due}; effect checked on {check}"

@@ -45,7 +45,10 @@ def write_headline(answers: Answers, *, alpha: float = 0.05) -> Headline:
     looks = _looks(answers)
     surviving = _holm([(p_value, finding) for p_value, finding in looks if p_value <= 1], alpha)
     verdict, grade = _verdict(answers, looks, surviving, alpha)
-    sentence = f"{_SAYS[verdict]} {_told(answers, verdict, surviving)}".strip()
+    said = _SAYS[verdict]
+    if verdict in _IN_PART and change.grade != "shown":
+        said = _IN_PART[verdict]
+    sentence = f"{said} {_told(answers, verdict, surviving)}"
     return Headline(verdict, grade, sentence, change.estimate, f"drivers.{change.path}")
 
 
@@ -57,6 +60,7 @@ _SAYS = {
     "steady": "Nothing happened that the audits can show.",
     "not proven": "Not proven.",
 }
+_IN_PART = {"worse": "A part of the work got worse.", "better": "A part of the work got better."}
 
 
 def _looks(answers: Answers) -> list[tuple[float, Finding]]:
@@ -105,7 +109,7 @@ def _told(answers: Answers, verdict: Verdict, surviving: Sequence[Finding]) -> s
     moved = "fell" if change.value > 0 else "rose"
     size = Estimate(abs(change.value), *sorted((abs(change.low), abs(change.high))), "pp")
     if change.low <= 0 <= change.high:
-        level = f"Accuracy is {answers.quality.accuracy}; its change of {_negative(change)} may be noise."
+        level = f"Accuracy is {answers.quality.accuracy}; as a whole its change of {_negative(change)} may be noise."
     else:
         level = f"Accuracy {moved} by {size} to {show(answers.quality.accuracy.value, '%')}."
     if verdict in ("steady", "not proven"):

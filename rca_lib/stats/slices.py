@@ -301,19 +301,20 @@ def _signed_root(items: Array, expected: Array, gap: Array, variance: Array) -> 
 def _measure(field: _Field, fit: _Fit, picks: Sequence[Pick], cluster: int | None, alpha: float) -> Iterator[Pick]:
     """Give each pick its excess: given the others, and given that the search named it."""
     info = (fit.members * fit.info) @ fit.members.T
-    back = np.linalg.pinv(info)
-    covariance = back @ ((fit.members * fit.noise) @ fit.members.T + fit.roots @ fit.roots.T) @ back if picks else info
+    entangled = np.diag(np.linalg.pinv(info)) * np.diag(info)
     kinds = {family.dimensions: family.kind for family in field.families}
-    for place, pick in enumerate(picks):
+    for place, (pick, member) in enumerate(zip(picks, fit.members, strict=True)):
         others = expit(field.logits + np.delete(fit.shifts, place) @ np.delete(fit.members, place, 0))
         naive = float((field.after.items * (fit.chance - others)).sum())
+        slope = member * field.after.items * others * (1 - others)
+        doubt = np.square(_root(field, np.zeros(len(member), np.int64), 1, slope, fit.drift)).sum()
+        error = np.sqrt(entangled[place] * ((fit.noise @ member) + doubt))
         scale = naive / abs(pick.score)
-        width = float(info[place, place] * np.sqrt(covariance[place, place])) / abs(scale)
         least = _threshold(field, kinds[pick.dimensions], alpha)
-        middle, low, high = _given_named(abs(pick.score), width, least)
+        middle, low, high = _given_named(abs(pick.score), float(error) / abs(scale), least)
         low, high = sorted((low * scale, high * scale))
-        gap = fit.members[place] * (field.after.errors - field.after.items * others)
-        carrier, carriers = _carrier(field, gap, fit.noise * fit.members[place], cluster)
+        gap = member * (field.after.errors - field.after.items * others)
+        carrier, carriers = _carrier(field, gap, fit.noise * member, cluster)
         yield replace(pick, naive=naive, excess=middle * scale, low=low, high=high, carrier=carrier, carriers=carriers)
 
 

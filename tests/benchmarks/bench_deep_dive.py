@@ -18,7 +18,6 @@ from tempfile import TemporaryDirectory
 import numpy as np
 
 from rca_lib.audits.intake import take_in
-from rca_lib.audits.mapping import read_mapping
 from rca_lib.audits.store import open_case
 from rca_lib.audits.synthetic import CAUSES, PlantedCause, simulate_audits, write_simulation
 from rca_lib.reporting.deep_dive import answer_questions
@@ -45,7 +44,7 @@ def ask(kind: str, seed: int) -> tuple[bool, bool, float]:
     with TemporaryDirectory() as folder:
         export, store = Path(folder) / "export", Path(folder) / "store"
         write_simulation(simulation, export)
-        take_in(export / "audits.csv", store, mapping=read_mapping(export / "mapping.yml"))
+        take_in(export / "audits.csv", store)
         for name in ("events", "targets"):
             (store / f"{name}.csv").write_bytes((export / f"{name}.csv").read_bytes())
         begun = time.perf_counter()
