@@ -25,7 +25,7 @@ demo: setup ## the main job on synthetic audits: ends by naming reports/demo/ind
 	@$(BIN)/rca run parameters/demo.yml
 
 test: setup ## all tests, the notebooks among them
-	@$(BIN)/python -m pytest -n 2
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --nbval-lax tests rca_lib notebooks
 
 lint: setup ## style of the code and of the notebooks
 	@$(BIN)/ruff check .

@@ -8,7 +8,6 @@ from rca_lib.stats.rates import (
     clustered_rate,
     detectable_change,
     one_rate_size,
-    ratio_variance,
     subtract_rates,
     two_rates_size,
     wilson,
@@ -72,25 +71,13 @@ def test_differences_agree_with_newcombe_1998_ii_method_10(after, before, low, h
     assert change.value == pytest.approx(after[0] / after[1] - before[0] / before[1])
 
 
-def test_a_stratified_mean_agrees_with_r_survey_with_and_without_finite_correction():
-    # R survey, tests/testoutput/fpc.Rout.save: strata of 15 and 12, samples of 5 and 3
-    values, stratum = np.array([2.8, 4.1, 6.8, 6.8, 9.2, 3.7, 6.6, 4.2]), np.array([0] * 5 + [1] * 3)
-    weight, sampled = np.array([3.0] * 5 + [4.0] * 3), np.array([5 / 15] * 5 + [3 / 12] * 3)
-    mean, variance = ratio_variance(weight * values, weight, stratum=stratum, sampled=sampled)
-    assert (mean, np.sqrt(variance)) == pytest.approx((5.4481, 0.6160), abs=5e-5)
-    assert np.sqrt(ratio_variance(weight * values, weight, stratum=stratum)[1]) == pytest.approx(0.7413, abs=5e-5)
-
-
 def test_a_stratified_proportion_agrees_with_scheaffer():
-    # Scheaffer, Mendenhall and Ott: N 155, 62, 93; n 20, 8, 12; p .80, .25, .50; p_st .60, two errors .135
+    # Scheaffer, Mendenhall and Ott: N 155, 62, 93; n 20, 8, 12; p .80, .25, .50; p_st .60
     decisions, audits, rates = np.array([155, 62, 93]), np.array([20, 8, 12]), np.array([0.8, 0.25, 0.5])
-    stratum = np.repeat(np.arange(3), audits)
-    errors = np.concatenate([np.arange(n) < n * p for n, p in zip(audits, rates, strict=True)])
-    weight, sampled = (decisions / audits)[stratum], (audits / decisions)[stratum]
-    share, variance = ratio_variance(weight * errors, weight, stratum=stratum, sampled=sampled)
-    assert share == pytest.approx(0.60)
-    assert 2 * np.sqrt(variance) == pytest.approx(0.135, abs=5e-4)
-    assert clustered_rate(errors, np.ones(40), weight, weight**2).rate.value == pytest.approx(0.60)
+    items = np.concatenate([audits * rates, audits * (1 - rates)])
+    event, weight = np.repeat([True, False], 3), np.tile(decisions / audits, 2)
+    found = clustered_rate(event, items, items * weight, items * weight**2).rate
+    assert (found.value, found.errors, found.items) == pytest.approx((0.60, 24, 40))
 
 
 def test_equal_weights_without_clusters_give_wilson_itself():

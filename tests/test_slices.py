@@ -32,8 +32,8 @@ def _draw(seed, *, raise_odds=None, drift=0.1, tilt=0.0, audits=(9000, 6000), we
     return periods
 
 
-def _found(cells, **options):
-    search = search_slices(*cells, SIZES, cluster=3, **options)
+def _found(cells):
+    search = search_slices(*cells, SIZES, cluster=3, alpha=0.05)
     return {(pick.dimensions, pick.values): int(np.sign(pick.score)) for pick in search.picks}
 
 
@@ -97,13 +97,15 @@ def test_the_order_of_the_cells_does_not_matter():
     for cells in (before, after):
         order = np.random.default_rng(0).permutation(len(cells.items))
         shuffled.append(Cells(cells.codes[:, order], cells.items[order], cells.errors[order], cells.squares[order]))
-    one, other = (search_slices(*pair, SIZES, cluster=3).picks[0] for pair in ((before, after), shuffled))
+    one, other = (search_slices(*pair, SIZES, cluster=3, alpha=0.05).picks[0] for pair in ((before, after), shuffled))
     assert one.values == other.values and one.excess == pytest.approx(other.excess, rel=1e-9)
 
 
 def test_the_allowance_for_the_search_lowers_weak_finds_and_leaves_strong_ones():
     weak, strong = (
-        search_slices(*_draw(0, raise_odds=lambda codes, odds=odds: odds * (codes[3] == 7)), SIZES, cluster=3).picks[0]
+        search_slices(
+            *_draw(0, raise_odds=lambda codes, odds=odds: odds * (codes[3] == 7)), SIZES, cluster=3, alpha=0.05
+        ).picks[0]
         for odds in (2.5, 5.0)
     )
     assert 0 < weak.excess < weak.naive
@@ -114,7 +116,7 @@ def test_the_allowance_for_the_search_lowers_weak_finds_and_leaves_strong_ones()
 def test_what_was_detectable_is_named_in_four_of_five_cases():
     named = 0
     for seed in range(60):
-        detectable = search_slices(*_draw(seed), SIZES, cluster=3).detectable
+        detectable = search_slices(*_draw(seed), SIZES, cluster=3, alpha=0.05).detectable
         value, items, expected, excess = next(one[1:] for one in detectable if one[0] == 0)
         old, new = expected / items, (expected + excess) / items
         odds = np.log(new / (1 - new) * (1 - old) / old)

@@ -71,7 +71,7 @@ def read_csv(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping, wo
     scan, clean = _scan(path), path
     sha256 = scan.sha256
     encoding, mark = _find_encoding(path, mapping.encoding, scan.is_utf8)
-    mixed_ends = 0 < scan.pairs < scan.feeds or scan.returns > scan.feeds == 0
+    mixed_ends = scan.returns != scan.pairs or 0 < scan.pairs < scan.feeds
     repairs = ["byte-order mark"] * mark + ["line ends"] * mixed_ends
     if encoding != "utf-8" or not scan.is_utf8:
         repairs.append("broken characters of utf-8" if encoding == "utf-8" else f"encoding {encoding}")
@@ -239,9 +239,9 @@ def _place_rows(
     )
     count = write_rows(work / "rejected.csv", _split_rejected(rejected, delimiter, len(cells)), names)
     if not count and not blanks:
-        engine.execute(
-            f"create view raw as select rowid + {first} as row, null::varchar as rejected, {listed} from loaded"
-        ).fetchall()
+        run(
+            engine, f"create view raw as select rowid + {first} as row, null::varchar as rejected, {listed} from loaded"
+        )
         return
     load_csv(engine, "refused", work / "rejected.csv", names)
     engine.execute(
@@ -250,12 +250,12 @@ def _place_rows(
         f"select row - shift + 1 - {first} as k_from, max(shift) as shift from numbered group by k_from",
         [blanks],
     ).fetchall()
-    engine.execute(
+    run(
+        engine,
         f"create table raw as select k + {first} + coalesce(shift, 0) as row, null::varchar as rejected, {listed} "
-        "from (select rowid as k, * from loaded) asof left join shifts on k >= k_from"
-    ).fetchall()
-    engine.execute(f"insert into raw select row::bigint, rejected, {listed} from refused").fetchall()
-    engine.execute("drop table loaded").fetchall()
+        "from (select rowid as k, * from loaded) asof left join shifts on k >= k_from; "
+        f"insert into raw select row::bigint, rejected, {listed} from refused; drop table loaded",
+    )
 
 
 def _split_rejected(rejected: Any, delimiter: str, width: int) -> Iterator[list[object]]:

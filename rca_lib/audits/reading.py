@@ -6,18 +6,20 @@ import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from itertools import chain
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
+from zipfile import BadZipFile
 
 import duckdb
 import openpyxl
 import pandas as pd
 import python_calamine
 
-from rca_lib.audits.csv_files import HEADER_ROWS, MAX_LINE, Source, find_header_row, load_csv, read_csv, write_rows
+from rca_lib.audits.csv_files import HEADER_ROWS, MAX_LINE, Source, find_header_row, load_csv, read_csv, run, write_rows
 from rca_lib.audits.mapping import Mapping, identifier, quote, show_nearest, tidy_names
 from rca_lib.findings import DataError
 
@@ -51,7 +53,7 @@ def read_source(engine: duckdb.DuckDBPyConnection, source: Any, mapping: Mapping
         ).fetchall()
         read = _read_parquet(engine, work / "frame.parquet", mapping, "a table")
     elif source is None or hasattr(source, "cursor"):
-        read = _run_query(engine, source or _connect_by_name(mapping), mapping, work, "a query")
+        read = _read_query(engine, source, mapping, work)
     else:
         read = _read_file(engine, Path(source), mapping, work)
     if not read.blank and not engine.sql("select 1 from raw limit 1").fetchall():
@@ -70,7 +72,8 @@ def _read_file(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping, 
         return _read_parquet(engine, path, mapping, path.name)
     scheme = DATABASES.get(start[:8]) or DATABASES.get(start[8:12])
     if scheme:
-        return _run_query(engine, _connect(f"{scheme}:///{path}"), mapping, work, path.name)
+        with closing(_open_database(scheme, path)) as database:
+            return _run_query(engine, database, mapping, work, path.name)
     return read_csv(engine, path, mapping, work)
 
 
@@ -97,10 +100,11 @@ def _read_parquet(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mappin
         f"{_as_text(identifier(column), kind, decimal)} as c{place}"
         for place, (column, kind, *_) in enumerate(described)
     ]
-    engine.execute(
+    run(
+        engine,
         f"create view raw as select file_row_number + 2 as row, null::varchar as rejected, {', '.join(cells)} "
-        f"from read_parquet({quote(str(path))}, hive_partitioning=false, file_row_number=true)"
-    ).fetchall()
+        f"from read_parquet({quote(str(path))}, hive_partitioning=false, file_row_number=true)",
+    )
     return Source(name, hash_file(path), tidy_names([column for column, *_ in described]), decimal=decimal)
 
 
@@ -153,8 +157,9 @@ def _choose_sheet(book: Any, mapping: Mapping, name: str) -> Any:
 def _counts_from_1904(path: Path) -> bool:
     """Excel for Mac's old calendar; only the workbook itself can say so, and only XLSX does."""
     try:
-        return openpyxl.load_workbook(path, read_only=True).epoch.year == 1904
-    except (openpyxl.utils.exceptions.InvalidFileException, KeyError, ValueError):
+        with path.open("rb") as handle:
+            return openpyxl.load_workbook(handle, read_only=True).epoch.year == 1904
+    except (openpyxl.utils.exceptions.InvalidFileException, BadZipFile, KeyError, ValueError):
         return False
 
 
@@ -164,13 +169,10 @@ def _cell_text(cell: object, decimal: str) -> str:
         return ""
     if isinstance(cell, bool):
         return str(cell).lower()
+    if isinstance(cell, float) and abs(cell) >= EXACT_NUMBERS:
+        return f"{cell:.5E}".replace(".", decimal)
     if isinstance(cell, float):
-        whole = cell.is_integer() and abs(cell) < EXACT_NUMBERS
-        return (
-            str(int(cell))
-            if whole
-            else (repr(cell) if abs(cell) < EXACT_NUMBERS else f"{cell:.5E}").replace(".", decimal)
-        )
+        return str(int(cell)) if cell.is_integer() else repr(cell).replace(".", decimal)
     if isinstance(cell, datetime):
         return cell.isoformat(" ")
     return str(cell)
@@ -184,12 +186,18 @@ def _stage(
     load_csv(engine, "loaded", work / "staged.csv", cells)
     if count != engine.sql("select count(*) from loaded").fetchall()[0][0]:
         raise DataError(f"a row is longer than {MAX_LINE:,} bytes", mend="leave the long column out of the export")
-    engine.execute(
-        f"create view raw as select rowid + {first} as row, null::varchar as rejected, {', '.join(cells)} from loaded"
-    ).fetchall()
+    listed = ", ".join(cells)
+    run(engine, f"create view raw as select rowid + {first} as row, null::varchar as rejected, {listed} from loaded")
 
 
 # queries -------------------------------------------------------------------------------------------------------------
+
+
+def _read_query(engine: duckdb.DuckDBPyConnection, source: Any, mapping: Mapping, work: Path) -> Source:
+    if source is not None:
+        return _run_query(engine, source, mapping, work, "a query")
+    with closing(_open_by_name(mapping)) as database:
+        return _run_query(engine, database, mapping, work, "a query")
 
 
 def _run_query(engine: duckdb.DuckDBPyConnection, connection: Any, mapping: Mapping, work: Path, name: str) -> Source:
@@ -215,26 +223,26 @@ def _fetch(cursor: Any, decimal: str) -> Iterator[list[str]]:
             yield [_cell_text(cell, decimal) for cell in row]
 
 
-def _connect_by_name(mapping: Mapping) -> Any:
+def _open_by_name(mapping: Mapping) -> Any:
+    """Open the database whose address stands in the environment variable that the mapping names."""
     if not mapping.connection:
         return duckdb.connect()
-    url = os.environ.get(mapping.connection)
-    if not url:
+    address = os.environ.get(mapping.connection, "")
+    scheme, _, path = address.partition(":///")
+    if not address:
         mend = f"set {mapping.connection} to an address such as sqlite:///audits.db"
         raise DataError(f"the environment has no variable {mapping.connection}", mend=mend)
-    return _connect(url)
+    if scheme not in DATABASES.values():
+        mend = "write sqlite:///FILE or duckdb:///FILE into it, or pass an open DB-API connection from Python"
+        raise DataError(f"the address in {mapping.connection} is of a kind that is not opened", mend=mend)
+    return _open_database(scheme, Path(unquote(path)))
 
 
-def _connect(url: str) -> Any:
-    """Open a database file to read; no message says the address."""
-    scheme, path = urlsplit(url).scheme, unquote(url.partition(":///")[2])
-    if scheme not in ("sqlite", "duckdb"):
-        raise DataError(
-            f"addresses of kind {scheme!r} are not opened", mend="pass an open DB-API connection from Python"
-        )
+def _open_database(scheme: str, path: Path) -> Any:
+    """Open a database file to read; no message says where it is."""
     try:
         if scheme == "duckdb":
-            return duckdb.connect(path, read_only=True)
-        return sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+            return duckdb.connect(str(path), read_only=True)
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     except (duckdb.Error, sqlite3.Error) as error:
         raise DataError(f"the database cannot be opened ({type(error).__name__})", mend="check its address") from None

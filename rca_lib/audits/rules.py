@@ -94,9 +94,7 @@ def create_judged(
     wanted += [f"{expression} as k_{name}" for name, expression in _derived(plan, mapping, zone).items()]
     unknown = [f"case when k_{name} is null then t_{name} end" for name in LABELS if name in plan.places]
     known = f"[{', '.join(map(quote, mapping.known_labels))}]::varchar[]"
-    reasons = ", ".join(
-        f"case when {test} then {quote(reason)} end" for test, reason in _reasons(plan, mapping, now)
-    )
+    reasons = ", ".join(f"case when {test} then {quote(reason)} end" for test, reason in _reasons(plan, mapping, now))
     run(
         engine,
         f"create table judged as select row, {', '.join(wanted)}, first_text is null as is_empty, "

@@ -10,22 +10,23 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import duckdb
+import pandas as pd
 import yaml
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic import dataclasses as checked
 from yaml.error import MarkedYAMLError
 
-from rca_lib.audits.tables import AUDITS, EVENT_TYPES, SEVERITIES
+from rca_lib.audits.tables import AUDITS, DIMENSIONS, EVENT_TYPES, SEVERITIES, parse_scope
 from rca_lib.findings import DataError
+from rca_lib.stats.clusters import read_texts
 
 DEFAULT = Path(__file__).resolve().parents[2] / "parameters" / "taxonomy.yml"
 KINDS = (
     "over_enforcement", "under_enforcement", "wrong_policy", "wrong_label", "wrong_action", "wrong_escalation",
     "incomplete", "one_step_off", "more_steps_off", "technical",
 )  # fmt: skip
-COLUMNS = {column.name: column for column in AUDITS}
+COLUMNS = {column.name: column.kind for column in AUDITS}
 Text = Annotated[str, Field(min_length=1)]
-Test = Literal["equals", "one_of", "equals_column", "not_equal_column", "at_most", "at_least"]
 Control = Literal["site", "client", "shared"]
 Place = tuple[str | int, ...]  # the keys that lead to a value of the file
 STRICT = ConfigDict(extra="forbid")
@@ -52,44 +53,42 @@ class EventWindow:
 
     type: Literal[EVENT_TYPES]  # type: ignore[valid-type]
     within_days: Annotated[float, Field(ge=0)] | None = None
-    names: str = ""
+    names: Literal["site", *DIMENSIONS] | None = None  # type: ignore[valid-type]
 
 
 @checked.dataclass(frozen=True, slots=True, config=STRICT)
 class Rule:
-    """A hint at a cause: its conditions hold, one of its comment patterns is found, its event came before.
+    """A hint at a cause: its condition holds, one of its comment patterns is found, its event came before.
 
     `confidence` is the probability that the cause is the right one where the rule matches, as its author judges it.
-    `when` leads from a column to its tests and their values; a missing value passes no test.
+    `when` is a condition in SQL on the columns of audits; with a missing value it does not hold.
     """
 
-    name: Text
     cause: str
     confidence: Annotated[float, Field(gt=0, le=1)]
-    when: dict[str, dict[Test, Text | list[Text]]] = field(default_factory=dict)
+    when: str = ""
     comment: list[Text] = field(default_factory=list)
     event: EventWindow | None = None
 
     def columns(self) -> list[str]:
         """Return the columns that the rule reads."""
-        others = [str(tests[test]) for tests in self.when.values() for test in tests if test.endswith("_column")]
-        return [*self.when, *others, *(["comment"] if self.comment else []), *(["decided_at"] if self.event else [])]
+        words = [word.lower() for word in re.findall(r"'[^']*'|\w+", self.when)]
+        read = {"comment": self.comment, "decided_at": self.event}
+        return [word for word in words if word in COLUMNS] + [name for name, part in read.items() if part]
 
 
 @dataclass(frozen=True, slots=True)
 class Taxonomy:
-    """What can go wrong and why: names of the kinds, severity weights, causes by code, rules in order of precedence.
+    """What can go wrong and why: names of the kinds, severity weights, causes by code, rules by name, the first first.
 
-    `spellings` leads from each code, and from its last part where no other ends so (lower case), to the code; `unknown`
-    is the code of no cause found.
+    `unknown` is the code of no cause found.
     """
 
     kinds: Mapping[str, str]
     criticality: Mapping[str, float]
     causes: Mapping[str, Cause]
-    spellings: Mapping[str, str]
     unknown: str
-    rules: tuple[Rule, ...]
+    rules: Mapping[str, Rule]
 
     def name(self, code: str) -> str:
         """Return what a code stands for."""
@@ -105,23 +104,18 @@ class Taxonomy:
 
 
 def read_taxonomy(path: str | Path | None = None) -> Taxonomy:
-    """Read and check a taxonomy file.
-
-    Parameters
-    ----------
-    path
-        A YAML file arranged as `parameters/taxonomy.yml`, which is read where none is given.
+    """Read and check a taxonomy file, arranged as `parameters/taxonomy.yml`, which is read where none is given.
 
     Raises
     ------
     DataError
-        With the line: no YAML, an unknown or repeated key, an unknown code, a cycle of parents, a rule on a column that
-        the contract does not know, a pattern that is no regular expression (RE2), a value out of range.
+        With the line: no YAML, an unknown or repeated key, an unknown code, a cycle of parents, a condition that is no
+        SQL on the columns of the contract, a pattern that is no regular expression (RE2), a value out of range.
 
     Examples
     --------
     >>> taxonomy = read_taxonomy()
-    >>> taxonomy.causes["MEA.GT_STALE"].measurement, taxonomy.causes["TRN.UPD"].owner
+    >>> taxonomy.causes["MEA.GT_STALE"].measurement, taxonomy.owner("TRN.UPD")
     (True, 'training')
     """
     file = DEFAULT if path is None else Path(path)
@@ -132,13 +126,25 @@ def read_taxonomy(path: str | Path | None = None) -> Taxonomy:
         loader = _Loader(file.read_text(encoding="utf-8-sig"))
         node = loader.get_single_node()
         return _build(TypeAdapter(_File).validate_python(loader.construct_document(node) if node else None))
-    except (_FileError, ValidationError) as error:
-        fault = error if isinstance(error, _FileError) else _to_fault(error)
-        line, problem, mend = _find_line(node, fault.path), fault.problem, fault.mend
+    except (_Fault, ValidationError) as error:
+        place, problem, mend = error.args if isinstance(error, _Fault) else _tell_first(error)
+        line = _find_line(node, place)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark, problem = getattr(error, "problem_mark", None), f"no plain YAML: {getattr(error, 'problem', error)}"
         line, mend = mark.line + 1 if mark else 1, "mend the line; save the file as UTF-8"
     raise DataError(problem, first={"file": file.name, "line": line}, mend=mend)
+
+
+def ask_rules(rules: Mapping[str, Rule], rows: pd.DataFrame, events: pd.DataFrame) -> list[str]:
+    """Return for each row the name of the first rule that matches, "" where none does.
+
+    `rows` hold at least the columns that the rules read; `events` have `type`, `start`, `end` and `scope`, in UTC
+    without a zone, and match nothing where their scope is on a column that the rows lack.
+    """
+    conditions = {name: " and ".join(_write_parts(rule, events, list(rows)).values()) for name, rule in rules.items()}
+    cases = " ".join(f"when {condition} then {_quote(name)}" for name, condition in conditions.items())
+    with _open_engine(rows) as engine:
+        return [name for (name,) in engine.execute(f"select case {cases} when true then '' end from facts").fetchall()]
 
 
 @checked.dataclass(frozen=True, slots=True, config=STRICT)
@@ -153,68 +159,60 @@ class _Cause:
 @checked.dataclass(frozen=True, slots=True, config=STRICT)
 class _File:
     version: Literal["1"]
-    what: dict[Literal[KINDS], Text]  # type: ignore[valid-type]
-    criticality: dict[Literal[SEVERITIES], Annotated[float, Field(ge=0)]]  # type: ignore[valid-type]
+    what: Annotated[dict[Literal[KINDS], Text], Field(min_length=len(KINDS))]  # type: ignore[valid-type]
+    criticality: Annotated[
+        dict[Literal[SEVERITIES], Annotated[float, Field(ge=0)]],  # type: ignore[valid-type]
+        Field(min_length=len(SEVERITIES)),
+    ]
     causes: dict[Text, _Cause]
     unknown: str
-    rules: list[Rule]
+    rules: dict[Text, Rule]
 
 
 class _Loader(yaml.BaseLoader):
     """Reads scalars as text and refuses a key that is written twice, of which YAML would keep the last."""
 
-    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
-        """Compose a node as YAML does."""
-        node = super().compose_node(parent, index)
-        keys = [key.value for key, _ in node.value] if isinstance(node, yaml.MappingNode) else []
-        for i, key in enumerate(keys):
-            if key in keys[:i]:
-                raise MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=node.value[i][0].start_mark)
-        return node
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, object]:
+        """Construct a mapping as YAML does."""
+        keys = [key.value for key, _ in node.value]
+        for place, key in enumerate(keys):
+            if key in keys[:place]:
+                mark = node.value[place][0].start_mark
+                raise MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=mark)
+        return super().construct_mapping(node, deep)
 
 
-class _FileError(Exception):
-    """A fault of the file, at the path of keys that leads to it."""
-
-    def __init__(self, path: Place, problem: str, mend: str) -> None:
-        self.path, self.problem, self.mend = path, problem, mend
-        super().__init__(problem)
+class _Fault(Exception):  # noqa: N818
+    """A fault that only the whole file shows: the keys that lead to it, the problem, the mend."""
 
 
-def _to_fault(error: ValidationError) -> _FileError:
+def _tell_first(error: ValidationError) -> tuple[Place, str, str]:
     """Tell of an unknown key before the missing one that it may have been meant for."""
     first = min(error.errors(), key=lambda one: "unexpected" not in one["type"])
-    path, place, unknown = first["loc"], ", ".join(map(str, first["loc"])), "unexpected" in first["type"]
-    problem = f"unknown key {path[-1]!r} ({place})" if unknown else f"{place}: {first['msg']}"
-    return _FileError(path, problem, "arrange it as parameters/taxonomy.yml")
+    problem = "unknown key" if "unexpected" in first["type"] else first["msg"]
+    return first["loc"], f"{', '.join(map(str, first['loc']))}: {problem}", "arrange it as parameters/taxonomy.yml"
 
 
-def _find_line(node: yaml.Node | None, path: Place) -> int:
-    """Return the last line that the path's keys still lead to."""
+def _find_line(node: yaml.Node | None, place: Place) -> int:
+    """Return the last line that the keys still lead to."""
     line = node.start_mark.line if node else 0
-    for step in path:
-        if isinstance(node, yaml.MappingNode) and (pairs := [pair for pair in node.value if pair[0].value == step]):
-            line, node = pairs[-1][0].start_mark.line, pairs[-1][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(step, int):
-            node = node.value[step]
+    for key in place:
+        if isinstance(node, yaml.MappingNode) and (pairs := [pair for pair in node.value if pair[0].value == key]):
+            line, node = pairs[0][0].start_mark.line, pairs[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int):
+            node = node.value[key]
             line = node.start_mark.line
     return line + 1
 
 
 def _build(file: _File) -> Taxonomy:
-    for part, entries, names in (("what", file.what, KINDS), ("criticality", file.criticality, SEVERITIES)):
-        for name in names:
-            _require(name, entries, (part,), f"{part} lacks")
     causes = {code: _build_cause(file.causes, code) for code in file.causes}
     _require(file.unknown, causes, ("unknown",), "unknown code")
-    for i, rule in enumerate(file.rules):
-        _check_rule(rule, ("rules", i), causes)
-        if rule.name in [other.name for other in file.rules[:i]]:
-            raise _FileError(("rules", i, "name"), f"two rules are named {rule.name!r}", "give one another name")
-    leaves = [code.rpartition(".")[2].casefold() for code in causes]
-    short = {leaf: code for leaf, code in zip(leaves, causes, strict=True) if leaves.count(leaf) == 1}
-    spellings = short | {code.casefold(): code for code in causes}
-    return Taxonomy(file.what, file.criticality, causes, spellings, file.unknown, tuple(file.rules))
+    with _open_engine(pd.DataFrame([dict.fromkeys(COLUMNS, "a")])) as engine:  # a row, so that values are read too
+        for name, rule in file.rules.items():
+            _require(rule.cause, causes, ("rules", name, "cause"), "unknown code")
+            _check_rule(rule, ("rules", name), engine)
+    return Taxonomy(file.what, file.criticality, causes, file.unknown, file.rules)
 
 
 def _build_cause(entries: Mapping[str, _Cause], code: str) -> Cause:
@@ -224,50 +222,74 @@ def _build_cause(entries: Mapping[str, _Cause], code: str) -> Cause:
         _require(parent, entries, ("causes", line[-1]), "unknown parent")
         if parent in line:
             circle = " > ".join([*line, parent])
-            raise _FileError(("causes", line[-1]), f"a cycle of parents: {circle}", "give one of them another parent")
+            raise _Fault(("causes", line[-1]), f"a cycle of parents: {circle}", "give one of them another parent")
         line.append(parent)
-    found = {
-        name: next((value for step in line if (value := getattr(entries[step], name)) is not None), None)
-        for name in ("owner", "controllable_by", "measurement")
+    names = ("owner", "controllable_by", "measurement")
+    inherited = {
+        name: getattr(entries[step], name)
+        for step in reversed(line)
+        for name in names
+        if getattr(entries[step], name) is not None
     }
-    if found["owner"] is None or found["controllable_by"] is None:
-        raise _FileError(("causes", code), f"{code} has no owner or controllable_by", "add them, or to its parent")
-    measurement = bool(found["measurement"])
-    return Cause(code, entries[code].name, line[-1], found["owner"], found["controllable_by"], measurement)
+    if not {"owner", "controllable_by"} <= set(inherited):
+        raise _Fault(("causes", code), f"{code} has no owner or controllable_by", "add them, or to its parent")
+    return Cause(code, entries[code].name, line[-1], **{"measurement": False, **inherited})
 
 
-def _check_rule(rule: Rule, path: Place, causes: Mapping[str, Cause]) -> None:
-    _require(rule.cause, causes, (*path, "cause"), "unknown code")
-    if not (rule.when or rule.comment or rule.event):
-        raise _FileError(path, f"the rule {rule.name!r} has no condition", "add when, comment or event")
-    try:
-        with duckdb.connect() as engine:  # its patterns are RE2's: none can run away on a hostile text
-            engine.execute("select regexp_matches('', ?)", ["|".join(f"(?:{one})" for one in rule.comment)])
-    except duckdb.Error as error:
-        raise _FileError((*path, "comment"), f"no regular expression: {error}", "write it as RE2 reads it") from error
-    if rule.event and rule.event.names:
-        _require(rule.event.names, COLUMNS, (*path, "event", "names"), "the contract of audits has no column")
-    for name, tests in rule.when.items():
-        for test, value in tests.items():
-            _check_test(name, test, value, (*path, "when", name, test))
-
-
-def _check_test(name: str, test: Test, value: str | list[str], path: Place) -> None:
-    for column in (name, str(value)) if test.endswith("_column") else (name,):
-        _require(column, COLUMNS, path, "the contract of audits has no column")
-    if isinstance(value, list) != (test == "one_of"):
-        raise _FileError(path, f"{test} of {name} is {value!r}", "one_of takes a [list], every other test one value")
-    if (COLUMNS[name].kind in ("number", "whole")) != (test in ("at_most", "at_least")):
-        raise _FileError(path, f"{test} does not suit {name}", "numbers take at_most and at_least, nothing else does")
-    if test in ("at_most", "at_least"):
-        if not re.fullmatch(r"-?\d+(\.\d+)?", str(value)):
-            raise _FileError(path, f"{test} of {name} is {value!r}", "write a number")
-    elif (allowed := COLUMNS[name].values) and not test.endswith("_column"):
-        for one in value if isinstance(value, list) else [value]:
-            _require(one, allowed, path, f"{name} is never")
-
-
-def _require(word: str, words: Collection[str], path: Place, problem: str) -> None:
+def _require(word: str, words: Collection[str], place: Place, problem: str) -> None:
     if word not in words:
         near = get_close_matches(word, words, cutoff=0.5) or sorted(words)
-        raise _FileError(path, f"{problem} {word!r}", f"choose {' or '.join(near)}")
+        raise _Fault(place, f"{problem} {word!r}", f"choose {' or '.join(near)}")
+
+
+def _check_rule(rule: Rule, place: Place, engine: duckdb.DuckDBPyConnection) -> None:
+    parts = _write_parts(rule, pd.DataFrame(columns=["type"]), ())
+    if not parts:
+        raise _Fault(place, f"the rule {place[-1]!r} has no condition", "add when, comment or event")
+    for part, condition in parts.items():
+        try:
+            engine.execute(f"select 1 from facts where {condition}")
+        except duckdb.Error as error:
+            problem = " ".join(str(error).partition("\n\nLINE")[0].split())
+            mend = "comment takes regular expressions (RE2), when a condition in SQL on the columns of audits"
+            raise _Fault((*place, part), f"{', '.join(map(str, place))}, {part}: {problem}", mend) from error
+
+
+def _open_engine(rows: pd.DataFrame) -> duckdb.DuckDBPyConnection:
+    """Open the rows as `facts`, typed by the contract; the engine sees nothing else, neither files nor the network."""
+    facts = {name: read_texts(rows, name).replace("", None) for name in rows}
+    for name, texts in facts.items():
+        if COLUMNS.get(name) in ("number", "whole"):
+            facts[name] = pd.to_numeric(texts, errors="coerce")
+        elif COLUMNS.get(name) == "time":
+            facts[name] = pd.to_datetime(rows[name], utc=True, format="ISO8601", errors="coerce").dt.tz_localize(None)
+    engine = duckdb.connect(config={"enable_external_access": "false"})
+    return engine.register("facts", pd.DataFrame(facts))
+
+
+def _write_parts(rule: Rule, events: pd.DataFrame, known: Collection[str]) -> dict[str, str]:
+    """Write the parts that a rule has as conditions in SQL, which no missing value passes.
+
+    The engine's patterns are RE2's: none can run away on a hostile text.
+    """
+    patterns = _quote("|".join(f"(?:{one})" for one in rule.comment))
+    parts = {"when": f"({rule.when})", "comment": f"regexp_matches(comment, {patterns}, 'i')"}
+    parts["event"] = _write_event(rule.event, events, known) if rule.event else ""
+    return {part: condition for part, condition in parts.items() if getattr(rule, part)}
+
+
+def _write_event(window: EventWindow, events: pd.DataFrame, known: Collection[str]) -> str:
+    moments = ["false"]
+    for event in events[events["type"] == window.type].itertuples():
+        scope = parse_scope(event.scope)
+        if (not window.names or window.names in scope) and set(scope) <= set(known):
+            days = window.within_days
+            end = event.end if days is None else event.start + pd.Timedelta(days=days)
+            inside = [f"decided_at between timestamp '{event.start}' and timestamp '{end}'"]
+            inside += ['"' + name.replace('"', '""') + '" glob ' + _quote(value) for name, value in scope.items()]
+            moments.append(" and ".join(inside))
+    return f"({' or '.join(moments)})"
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

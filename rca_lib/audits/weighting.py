@@ -73,8 +73,8 @@ def add_weights(engine: duckdb.DuckDBPyConnection, plan: Plan, population: pd.Da
         "create view weighted as select * replace ("
         "case when fate = 'kept' and k_weight is null then 'quarantined' else fate end as fate, "
         "case when k_weight is null then list_append(reasons, 'missing weight') else reasons end as reasons) "
-        f"from (select {others}, coalesce({given}, w.weight, case when not ({_is_sampled(plan)}) then 1.0 end) as k_weight "
-        "from fates f left join weights w on f.row = w.row)",
+        f"from (select {others}, coalesce({given}, w.weight, case when not ({_is_sampled(plan)}) then 1.0 end) "
+        "as k_weight from fates f left join weights w on f.row = w.row)",
     )
 
 

@@ -145,13 +145,7 @@ class Drivers:
 
 
 def rank_drivers(
-    baseline: Any,
-    current: Any,
-    dimensions: Sequence[str],
-    *,
-    max_order: int = 2,
-    alpha: float = 0.05,
-    seed: int = 0,
+    baseline: Any, current: Any, dimensions: Sequence[str], *, max_order: int = 2, alpha: float = 0.05, seed: int = 0
 ) -> Drivers:
     """Find the slices that explain how the error rate moved from `baseline` to `current`.
 
@@ -205,7 +199,7 @@ def rank_drivers(
     values, cells = _encode(counts, names)
     names, sizes = tuple(values), [len(value) for value in values.values()]
     cluster = names.index("rater") if "rater" in names else len(names) - 1 if sizes[-1] >= MANY_VALUES else None
-    search = search_slices(*cells, sizes, cluster=cluster, max_order=max_order, alpha=alpha)
+    search = search_slices(*cells, sizes, cluster=cluster, pairs=max_order > 1, alpha=alpha)
     return _answer(_Case(cells, counts, values, cluster, search), alpha)
 
 
@@ -228,9 +222,7 @@ def _write(value: Any) -> str:
     return MISSING if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _encode(
-    counts: tuple[pd.DataFrame, pd.DataFrame], names: Sequence[str]
-) -> tuple[dict[str, list[str]], tuple[Cells, Cells]]:
+def _encode(counts: Sequence[pd.DataFrame], names: Sequence[str]) -> tuple[dict[str, list[str]], tuple[Cells, Cells]]:
     """Number the values of each dimension in the order of their names; the rarest of very many become one value.
 
     The dimension with most values comes last. Weights are scaled to sum to the effective number of audits (Kish 1965).
@@ -251,9 +243,7 @@ def _encode(
 
 
 def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> Cells:
-    weights, errors, squares = (
-        counts[name].to_numpy(float) for name in ("weight", "weighted_errors", "squared_weight")
-    )
+    weights, errors, squares = counts[["weight", "weighted_errors", "squared_weight"]].to_numpy(float).T
     scale = weights.sum() / squares.sum()
     return Cells(codes, weights * scale, errors * scale, squares * scale**2)
 
@@ -278,9 +268,7 @@ class _Case:
         logits = [self.search.baseline.logits(cells.codes) for cells in self.cells]
         for place, (pick, shift) in enumerate(zip(self.search.picks, self.search.shifts, strict=True)):
             if place != without:
-                logits = [
-                    one + shift * pick.members(cells.codes) for one, cells in zip(logits, self.cells, strict=True)
-                ]
+                logits = [at + shift * pick.members(one.codes) for at, one in zip(logits, self.cells, strict=True)]
         return [expit(one) for one in logits]
 
     def where(self, dimensions: Sequence[int], values: Sequence[int]) -> dict[str, str]:
@@ -343,8 +331,8 @@ def _slice(case: _Case, place: int, new: Sequence[Array], change: Estimate) -> S
         p_value=pick.p_value,
         items=int(after.items),
         new=not inside[0].any(),
-        raters=pick.carriers if people else 0,
-        single_rater="rater" in where or (people and pick.carrier is not None),
+        raters=len(np.unique(case.cells[1].codes[case.cluster][inside[1]])) if people else 0,
+        single_rater="rater" in where or (people and pick.carried),
     )
 
 

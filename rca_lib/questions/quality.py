@@ -17,6 +17,20 @@ from rca_lib.stats.rates import ClusteredRate, clustered_rate, detectable_change
 
 METRICS = ("accuracy", "over_enforcement", "under_enforcement", "severity_weighted_accuracy")
 _ENFORCEMENT = METRICS[1:3]
+_DAYS = {"valid_from", "valid_to"}
+_SAYS = {
+    "over_enforcement": ("over", "Over-enforcement, errors among what was truly benign"),
+    "under_enforcement": ("under", "Under-enforcement, passed as benign among what truly violated"),
+    "severity_weighted_accuracy": ("severity", "Accuracy weighted by severity"),
+}
+_SERVES = {
+    "rater": "intervals that allow for rater clusters",
+    "weight": "rates for all decisions; these are unweighted and speak of the audits alone",
+    "stream": "ruling out a change of sampling",
+    "policy": "rates by policy",
+    "severity": "severity-weighted accuracy",
+    "truth": "over- and under-enforcement",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,25 +94,18 @@ class Quality:
     def findings(self) -> tuple[Finding, ...]:
         """Hand on the level, each target, over- and under-enforcement, severity, and the policy with most errors."""
         found = [Finding("quality", "level", self.summary(), "shown", self.accuracy, "accuracy")]
-        for position, verdict in enumerate(self.verdicts):
+        for place, verdict in enumerate(self.verdicts):
             grade = "shown" if verdict.verdict in ("met", "missed") else "not proven"
-            path, where = f"verdicts[{position}].estimate", parse_scope(verdict.scope)
+            path, where = f"verdicts[{place}].estimate", parse_scope(verdict.scope)
             found.append(Finding("quality", "target", verdict.sentence, grade, verdict.estimate, path, where))
-        for kind, path, sentence in (
-            ("over", "over_enforcement", "Over-enforcement, errors among what was truly benign: {}."),
-            ("under", "under_enforcement", "Under-enforcement, passed as benign among what truly violated: {}."),
-            ("severity", "severity_weighted_accuracy", "Accuracy weighted by severity: {}."),
-        ):
-            if (estimate := getattr(self, path)) is not None:
-                found.append(Finding("quality", kind, sentence.format(estimate), "shown", estimate, path))
+        for metric, (kind, words) in _SAYS.items():
+            if (estimate := getattr(self, metric)) is not None:
+                found.append(Finding("quality", kind, f"{words}: {estimate}.", "shown", estimate, metric))
         if len(self.by_policy) > 1 and self.error_rate.errors:
             most, path = self.by_policy[0], "by_policy[0].error_rate"
-            text = (
-                f"Most errors are in {most.where['policy']}: {show(most.share, '%')}, at a rate of {most.error_rate}."
-            )
-            found.append(
-                Finding("quality", "policy", text, "shown", most.error_rate, path, most.where, share=most.share)
-            )
+            rate, share = most.error_rate, most.share
+            text = f"Most errors are in {most.where['policy']}: {show(share, '%')}, at a rate of {rate}."
+            found.append(Finding("quality", "policy", text, "shown", rate, path, most.where, share=share))
         return tuple(found)
 
     def to_frame(self) -> pd.DataFrame:
@@ -157,9 +164,10 @@ def measure_quality(
     cells = _count_cells(kept, benign)
     if cells.empty:
         raise DataError("no audits", rows=0, mend="choose a site and period that have some")
-    whole, over, under, severe = (_estimate(cells, metric, level) for metric in METRICS)
-    verdicts, passed_over = _judge_targets(kept, targets, cells, benign, level)
+    whole, *others = (_estimate(cells, metric, level) for metric in METRICS)
+    over, under, severe = (found and found.rate for found in others)
     rate, rise = whole.rate, detectable_change(whole.rate.value, whole.rate.items / whole.design_effect)
+    verdicts, passed_over = _judge_targets(kept, targets, cells, benign, level)
     return Quality(
         error_rate=rate,
         accuracy=_turn(rate),
@@ -168,24 +176,25 @@ def measure_quality(
         raters=whole.clusters,
         design_effect=whole.design_effect,
         minimum_detectable=None if np.isnan(rise) else Estimate(rise, unit="pp"),
-        over_enforcement=over and over.rate,
-        under_enforcement=under and under.rate,
-        severity_weighted_accuracy=severe and _turn(severe.rate),
-        by_policy=_slices(cells, ["policy"], level, most_first=True) if "policy" in names else (),
-        by_stream=_by_stream(audits, benign, level) if "stream" in names else (),
+        over_enforcement=over,
+        under_enforcement=under,
+        severity_weighted_accuracy=severe and _turn(severe),
+        by_policy=tuple(sorted(_slices(cells, ["policy"], level), key=lambda part: -part.share)),
+        by_stream=_by_stream(audits, names, benign, level),
         slices=_slices(_count_cells(kept, benign, by), by, level) if by else (),
-        verdicts=tuple(verdicts),
+        verdicts=verdicts,
         not_available=(*_name_gaps(names, cells, benign), *passed_over),
     )
 
 
 def _refuse_bad_rows(audits: Any, names: Sequence[str]) -> None:
-    positive = nw.col("weight").is_between(0, float("inf"), closed="none")
-    right = {"weight": positive, "error": nw.col("error").is_in([0, 1])}
-    present = [name for name in ("label", "truth", "error", "weight") if name in names]
+    above_zero = nw.col("weight").is_between(0, float("inf"), closed="none")
+    rules = {"label": None, "truth": None, "error": nw.col("error").is_in([0, 1]), "weight": above_zero}
+    present = [name for name in rules if name in names]
+    shown = [column for column in ("audit_id", *present, "source_row") if column in names]
     for name in present:
-        bad = nw.col(name).is_null() | ~right[name] if name in right else nw.col(name).is_null()
-        shown = [column for column in ("audit_id", *present, "source_row") if column in names]
+        missing = nw.col(name).is_null()
+        bad = missing if rules[name] is None else missing | ~rules[name]
         offenders = collect(nw.from_native(audits).lazy().filter(bad).select(*shown))
         if len(offenders):
             first = offenders.sort_values(shown[0]).iloc[0].to_dict()
@@ -215,9 +224,10 @@ def _estimate(cells: pd.DataFrame, metric: str, level: float) -> ClusteredRate |
         cells, event = cells[cells["harmless"] == over] if known else cells[:0], "passed"
     elif metric == "severity_weighted_accuracy":
         cells = cells[cells["severity"].isin(SEVERITY_WEIGHTS)] if "severity" in cells else cells[:0]
+        # Severity that is known of errors alone would make every graded audit an error.
+        cells = cells[:0] if cells["wrong"].all() else cells
         scale = cells["severity"].map(SEVERITY_WEIGHTS).to_numpy(float) if len(cells) else 1.0
-    # Severity that is known of errors alone would make every graded audit an error.
-    if cells.empty or (event == "wrong" and metric != "accuracy" and cells["wrong"].all()):
+    if cells.empty:
         return None
     cluster = pd.factorize(cells["rater"], use_na_sentinel=False)[0] if "rater" in cells else None
     items, weight, squares = (cells[name].to_numpy(float) for name in ("items", "weight", "squared_weight"))
@@ -225,22 +235,24 @@ def _estimate(cells: pd.DataFrame, metric: str, level: float) -> ClusteredRate |
     return clustered_rate(happened, items, weight * scale, squares * scale**2, cluster, level=level)
 
 
-def _by_stream(audits: Any, benign: Sequence[str], level: float) -> tuple[SliceQuality, ...]:
-    cells = _count_cells(audits, benign, ["stream", *({"audit_round"} & set(column_names(audits)))])
+def _by_stream(audits: Any, names: Sequence[str], benign: Sequence[str], level: float) -> tuple[SliceQuality, ...]:
+    if "stream" not in names:
+        return ()
+    cells = _count_cells(audits, benign, ["stream", *({"audit_round"} & set(names))])
     first = cells["audit_round"].fillna(1) == 1 if "audit_round" in cells else slice(None)
     return _slices(cells[first], ["stream"], level)
 
 
-def _slices(
-    cells: pd.DataFrame, by: Sequence[str], level: float, *, most_first: bool = False
-) -> tuple[SliceQuality, ...]:
+def _slices(cells: pd.DataFrame, by: Sequence[str], level: float) -> tuple[SliceQuality, ...]:
+    if not set(by) <= set(cells):
+        return ()
     parts, wrong = [], (cells["weight"] * cells["wrong"]).sum()
     for values, part in cells.groupby(list(by), dropna=False):
         where = {name: "(missing)" if pd.isna(value) else str(value) for name, value in zip(by, values, strict=True)}
         share = float((part["weight"] * part["wrong"]).sum() / wrong) if wrong else 0.0
         rates = (_estimate(part, metric, level) for metric in METRICS[:3])
         parts.append(SliceQuality(where, *(rate and rate.rate for rate in rates), share))
-    return tuple(sorted(parts, key=lambda part: -part.share) if most_first else parts)
+    return tuple(parts)
 
 
 def _name_gaps(names: Sequence[str], cells: pd.DataFrame, benign: Sequence[str]) -> list[str]:
@@ -255,80 +267,64 @@ def _name_gaps(names: Sequence[str], cells: pd.DataFrame, benign: Sequence[str])
     return gaps
 
 
-_SERVES = {
-    "rater": "intervals that allow for rater clusters",
-    "weight": "rates for all decisions; these are unweighted and speak of the audits alone",
-    "stream": "ruling out a change of sampling",
-    "policy": "rates by policy",
-    "severity": "severity-weighted accuracy",
-    "truth": "over- and under-enforcement",
-}
-
-
 def _judge_targets(
     audits: Any, targets: Any, cells: pd.DataFrame, benign: Sequence[str], level: float
-) -> tuple[list[Verdict], list[str]]:
+) -> tuple[tuple[Verdict, ...], list[str]]:
     """Hold each target against the audits of its scope and days; name those that cannot be judged."""
     rows = [] if targets is None else collect(nw.from_native(targets).lazy()).to_dict("records")
-    verdicts, lacks, elsewhere, names = [], [], 0, column_names(audits)
+    verdicts, gaps, elsewhere, names = [], [], 0, column_names(audits)
     for target in map(_read_target, rows):
-        scope, days = parse_scope(target["scope"]), ["day"] if target["first"] or target["last"] else []
+        scope, days = parse_scope(target["scope"]), ["day"] * bool(_DAYS & target.keys())
         if lacking := [name for name in (*scope, *days) if name not in names]:
-            lacks.append(f"target {target['metric']} ({target['scope']}): no column {lacking[0]}")
+            gaps.append(f"target {target['metric']} ({target['scope']}): no column {lacking[0]}")
             continue
         part = _count_cells(keep_slice(audits, scope), benign, days) if scope or days else cells
         if days:
             day = pd.to_datetime(part["day"])
-            part = part[day.between(target["first"] or day.min(), target["last"] or day.max())]
+            part = part[day.between(target.get("valid_from", day.min()), target.get("valid_to", day.max()))]
         # The same rows in other cells would give other last digits.
         part = cells if part["items"].sum() == cells["items"].sum() else part
         found = _estimate(part, target["metric"], level)
         elsewhere += found is None
-        verdicts += [_judge(found, **target)] if found else []
-    return verdicts, [
-        *lacks,
-        *([f"{elsewhere} of {len(rows)} targets speak of none of these audits"] if elsewhere else []),
-    ]
+        verdicts += [_judge(target, found)] if found else []
+    gaps += [f"{elsewhere} of {len(rows)} targets speak of none of these audits"] * bool(elsewhere)
+    return tuple(verdicts), gaps
 
 
 def _read_target(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a target's columns, those that are empty at their defaults, days as timestamps."""
     given = {name: value for name, value in row.items() if not pd.isna(value)}
     metric, contract = given.get("metric"), given.get("contract")
     direction = given.get("direction", "at_most" if metric in _ENFORCEMENT else "at_least")
-    share = isinstance(contract, int | float) and 0 <= contract <= 1
-    days = {name: pd.to_datetime(given[name], errors="coerce") for name in ("valid_from", "valid_to") if name in given}
+    days = {name: pd.to_datetime(given[name], errors="coerce") for name in given.keys() & _DAYS}
     for column, readable, mend in (
         ("metric", metric in METRICS, f"use {join_words(METRICS)}"),
-        ("contract", share, "write it as a share: 0.95 for 95 %"),
+        ("contract", isinstance(contract, int | float) and 0 <= contract <= 1, "write it as a share: 0.95 for 95 %"),
         ("direction", direction in ("at_least", "at_most"), "use at_least or at_most"),
-        *((name, day is not pd.NaT, "write it as 2026-03-31") for name, day in days.items()),
+        *((name, day is not pd.NaT, "write it as 2026-03-31") for name, day in sorted(days.items())),
     ):
         if not readable:
             raise DataError(f"a target's {column} cannot be read", column=column, first=given, mend=mend)
-    read = {"metric": metric, "scope": str(given.get("scope", "")), "contract": float(contract), "direction": direction}
-    least = int(given.get("min_audits", 0))
-    return {**read, "least": least, "first": days.get("valid_from"), "last": days.get("valid_to")}
+    return {"scope": "", "min_audits": 0, **given, "direction": direction, **days}
 
 
-def _judge(
-    found: ClusteredRate, *, metric: str, scope: str, contract: float, direction: str, least: int, **_: object
-) -> Verdict:
-    rate, where = found.rate, name_slice(parse_scope(scope))
+def _judge(target: Mapping[str, Any], found: ClusteredRate) -> Verdict:
+    metric, scope, contract = target["metric"], str(target["scope"]), float(target["contract"])
+    rate, least, direction = found.rate, int(target["min_audits"]), target["direction"]
     estimate = rate if metric in _ENFORCEMENT else _turn(rate)
     good, bad = estimate.low >= contract, estimate.high < contract
     if direction == "at_most":
         good, bad = estimate.high <= contract, estimate.low > contract
-    name = metric.replace("_enforcement", "-enforcement").replace("severity_weighted", "severity-weighted")
-    target = f"{name} target of {direction} {show(contract, '%')}".replace("_", " ")
-    target += f" ({where})" if parse_scope(scope) else ""
+    name = f"{_NAMES.get(metric, metric)} target of {direction.replace('_', ' ')} {show(contract, '%')}"
+    name += f" ({name_slice(parse_scope(scope))})" if parse_scope(scope) else ""
     verdict, rest = "met" if good else "missed" if bad else "not proven", f" at {estimate}"
     if rate.items < least:
         verdict, rest = "too few audits", f", {rate.items:,.0f} of the {least:,} agreed"
     elif verdict == "not proven" and abs(estimate.value - contract) > 1e-3:
         audits = one_rate_size(contract, estimate.value, alpha=1 - rate.level) * found.design_effect
         rest += f"; about {float(f'{audits:.2g}'):,.0f} audits would tell if the rate stays"
-    sentence = f"{target[0].upper()}{target[1:]}: {verdict}{rest}."
-    return Verdict(metric, scope, target, contract, direction, estimate, verdict, sentence)
+    sentence = f"{name[0].upper()}{name[1:]}: {verdict}{rest}."
+    return Verdict(metric, scope, name, contract, direction, estimate, verdict, sentence)
 
 
 def _turn(rate: Rate) -> Estimate:

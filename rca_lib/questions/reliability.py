@@ -12,23 +12,13 @@ import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
-from rca_lib.audits.counting import collect, column_names
+from rca_lib.audits.counting import collect, column_names, open_table
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
-from rca_lib.findings import DataError, Estimate, Finding, show
+from rca_lib.findings import DataError, Estimate, Finding
 from rca_lib.stats.agreement import Coefficient, Scale, agreement, agreement_weights, cross_agreement, scale_weights
 from rca_lib.stats.rates import wilson
 
 Counts = sparse.csr_array
-
-
-@dataclass(frozen=True, slots=True)
-class ConfusedPair:
-    """Two labels given to one item (where there are roles, by rater and auditor): pairs of ratings, share of all."""
-
-    first: str
-    second: str
-    count: int
-    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +49,6 @@ class Agreement:
     alpha: Estimate | None
     ac1: Estimate | None
     ac2: Estimate | None
-    pairs: tuple[ConfusedPair, ...]
     by_role: tuple[RoleAgreement, ...]
     not_available: tuple[str, ...]
 
@@ -78,19 +67,15 @@ class Agreement:
         return f"{text}, alpha {self.alpha}: {'reliable' if self.alpha.low >= 0.8 else reading}."
 
     def findings(self) -> tuple[Finding, ...]:
-        """Hand on the agreement, each role's, and the most confused pair; shown where the interval is above chance."""
+        """Hand on the agreement and each role's; shown where the interval of the coefficient is above chance."""
         best = "alpha" if self.alpha else "percent"
         found = [("agreement", self.summary(), getattr(self, best), best, self.alpha)]
-        for position, role in enumerate(self.by_role):
+        for place, role in enumerate(self.by_role):
             text = f"{role.first.capitalize()} against {role.second} agree on {role.percent} of {role.items:,} items."
-            found.append(("role", text, role.percent, f"by_role[{position}].percent", role.kappa))
-        for pair in self.pairs[:1]:
-            text = f"Most confused: {pair.first} and {pair.second}, {show(pair.share, '%')} of all disagreement."
-            found.append(("pair", text, Estimate(pair.share, unit="%"), "pairs[0].share", self.alpha))
-        grades = ["shown" if row[-1] is not None and row[-1].low > 0 else "not proven" for row in found]
+            found.append(("role", text, role.percent, f"by_role[{place}].percent", role.kappa))
         return tuple(
-            Finding("reliability", kind, text, grade, estimate, path)
-            for (kind, text, estimate, path, _), grade in zip(found, grades, strict=True)
+            Finding("reliability", kind, text, "shown" if beyond and beyond.low > 0 else "not proven", estimate, path)
+            for kind, text, estimate, path, beyond in found
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -142,28 +127,23 @@ def measure_agreement(
     """
     table, unlabelled = _read_ratings(ratings)
     labels, values = _order_labels(table, scale, categories)
-    items, raters = pd.factorize(table["item_id"])[0], pd.factorize(table["rater"], sort=True)[0]
-    counts = _count(table, items, labels)
+    counts = _count(table, labels)
     several = counts.sum(axis=1) >= 2
     if not several.any():
         raise DataError("no item was judged twice", rows=len(table), mend="let several people judge the same items")
-    complete = raters.max() == 1 and several.all()
-    sides = [_count(table, items, labels, raters == side) for side in (0, 1) if complete]
-    found = _coefficients(counts, several, values, scale, weights)
-    found["cohen"] = cross_agreement(*sides) if complete else None
-    names = sorted(table["role"].dropna().unique(), reverse=True) if "role" in table else []
-    roles = {role: _count(table, items, labels, (table["role"] == role).to_numpy()) for role in names}
-    against = (roles["rater"], roles["auditor"]) if {"rater", "auditor"} <= set(roles) else (counts, counts)
+    found = _coefficients(counts, values, scale, weights)
+    raters = sorted(table["rater"].unique())
+    if len(raters) == 2 and several.all():
+        found["cohen"] = cross_agreement(*(_count(table, labels, table["rater"] == rater) for rater in raters))
     gaps = [f"{unlabelled:,} ratings without a label are left out"] * (unlabelled > 0)
     gaps += ["kappa and alpha are undefined: all ratings are one label"] * (found["alpha"] is None)
     return Agreement(
         items=int(several.sum()),
         single=int((~several).sum()),
-        raters=int(raters.max()) + 1,
-        percent=_percent(found["fleiss"], several, level),
+        raters=len(raters),
+        percent=_percent(found["fleiss"], int(several.sum()), level),
         **{name: part and _interval(part, level) for name, part in found.items()},
-        pairs=_confused_pairs(*against, labels),
-        by_role=_compare_roles(roles, level) if len(roles) > 1 else (),
+        by_role=_compare_roles(table, labels, level),
         not_available=tuple(gaps),
     )
 
@@ -182,18 +162,17 @@ def ratings_from_audits(audits: Any) -> pd.DataFrame:
     [['x', 'ok', 'rater'], ['audit 1', 'bad', 'auditor']]
     """
     names, needed = column_names(audits), ["item_id", "rater", "label", "truth"]
-    _require(names, needed)
-    table = nw.from_native(audits).lazy()
+    table = open_table(audits, needs=needed)
     if "stream" in names:
         proportional = table.filter(nw.col("stream").is_in(PROPORTIONAL_STREAMS))
         table = proportional if len(collect(proportional.select("stream").head(1))) else table
-    optional = [name for name in ("audit_round", "decided_at", "audited_at", "auditor") if name in names]
-    frame = collect(table.select(*optional, *needed)).sort_values([*optional, *needed], ignore_index=True)
+    wanted = [*(name for name in ("audit_round", "decided_at", "audited_at", "auditor") if name in names), *needed]
+    frame = collect(table.select(*wanted)).sort_values(wanted, ignore_index=True)
     rounds = frame["audit_round"].fillna(1).astype(int) if "audit_round" in names else pd.Series(1, frame.index)
     auditor = "audit " + rounds.astype(str)
     auditor = frame["auditor"].fillna(auditor) if "auditor" in names else auditor
     ours = frame[["item_id", "rater", "label"]].assign(role="rater")
-    theirs = pd.DataFrame({"item_id": frame["item_id"], "rater": auditor, "label": frame["truth"], "role": "auditor"})
+    theirs = ours.assign(rater=auditor, label=frame["truth"], role="auditor")
     # An audit of the audit repeats the rater's decision, and an auditor of several raters' decisions the truth.
     ratings = pd.concat([ours, theirs]).drop_duplicates(ignore_index=True)
     return ratings.assign(trial=ratings.groupby(["item_id", "rater", "role"]).cumcount() + 1)
@@ -201,7 +180,9 @@ def ratings_from_audits(audits: Any) -> pd.DataFrame:
 
 def _read_ratings(ratings: Any) -> tuple[pd.DataFrame, int]:
     names = column_names(ratings)
-    _require(names, ("item_id", "rater", "label"))
+    for name in ("item_id", "rater", "label"):
+        if name not in names:
+            raise DataError(f"no column {name!r}", column=name, mend=f"map it, or choose among {', '.join(names)}")
     wanted = [name for name in ("item_id", "rater", "label", "role", "trial") if name in names]
     table = collect(nw.from_native(ratings).lazy().select(*wanted))
     for name in ("item_id", "rater"):
@@ -215,12 +196,6 @@ def _read_ratings(ratings: Any) -> tuple[pd.DataFrame, int]:
     return labelled, len(table) - len(labelled)
 
 
-def _require(names: Sequence[str], needed: Sequence[str]) -> None:
-    for name in needed:
-        if name not in names:
-            raise DataError(f"no column {name!r}", column=name, mend=f"map it, or choose among {', '.join(names)}")
-
-
 def _refuse(offenders: pd.DataFrame, problem: str, column: str, mend: str) -> None:
     if len(offenders):
         first = offenders.sort_values(list(offenders)).iloc[0].to_dict()
@@ -228,67 +203,57 @@ def _refuse(offenders: pd.DataFrame, problem: str, column: str, mend: str) -> No
 
 
 def _order_labels(table: pd.DataFrame, scale: Scale, categories: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
-    """Return the labels in order and the numbers that they stand for (their ranks where they are words)."""
-    labels = sorted(table["label"].unique()) if categories is None else list(categories)
-    _refuse(
-        table[~table["label"].isin(labels)], "labels are off the scale", "label", "correct them, or add `categories`"
-    )
-    numbers = pd.to_numeric(pd.Series(labels, dtype=object), errors="coerce").to_numpy(float)
-    words = np.isnan(numbers)
-    if scale in ("interval", "ratio") or (scale == "ordinal" and categories is None):
-        mend = "name `categories` in their order" if scale == "ordinal" else "give numbers, or say scale='ordinal'"
-        off = table["label"].isin([label for label, word in zip(labels, words, strict=True) if word])
-        _refuse(table[off], f"labels on the {scale} scale are words", "label", mend)
-    if words.any():
-        return labels, np.arange(len(labels), dtype=float)
-    order = np.argsort(numbers) if categories is None else np.arange(len(labels))
-    return [labels[at] for at in order], numbers[order]
+    """Return the labels in order and what they stand for: their ranks, or on a scale of numbers themselves."""
+    labels = pd.Series(sorted(table["label"].unique()) if categories is None else list(categories), dtype=object)
+    rated = table["label"]
+    _refuse(table[~rated.isin(labels)], "labels are off the scale", "label", "correct them, or add `categories`")
+    if scale == "nominal" or (scale == "ordinal" and categories is not None):
+        return labels.tolist(), np.arange(len(labels), dtype=float)
+    numbers = pd.to_numeric(labels, errors="coerce")
+    mend = "name `categories` in their order" if scale == "ordinal" else "give numbers, or say scale='ordinal'"
+    _refuse(table[rated.isin(labels[numbers.isna()])], f"labels on the {scale} scale are words", "label", mend)
+    numbers = numbers.dropna().sort_values()
+    ranks = np.arange(len(numbers), dtype=float)
+    return labels[numbers.index].tolist(), ranks if scale == "ordinal" else numbers.to_numpy(float)
 
 
-def _count(table: pd.DataFrame, items: np.ndarray, labels: list[str], chosen: np.ndarray | None = None) -> Counts:
-    codes, ones = pd.Categorical(table["label"], categories=labels).codes, np.ones(len(table))
-    ones = ones if chosen is None else chosen.astype(float)
-    counts = sparse.coo_array((ones, (items, codes)), shape=(items.max() + 1, len(labels))).tocsr()
-    counts.eliminate_zeros()
-    return counts
+def _count(table: pd.DataFrame, labels: list[str], chosen: pd.Series | None = None) -> Counts:
+    """Count items × labels, of the chosen ratings only; the items are the same and in the same order in any case."""
+    items, codes = pd.factorize(table["item_id"])[0], pd.Categorical(table["label"], categories=labels).codes
+    ones = np.ones(len(table)) if chosen is None else chosen.to_numpy(float)
+    return sparse.coo_array((ones, (items, codes)), shape=(items.max() + 1, len(labels))).tocsr()
 
 
 def _coefficients(
-    counts: Counts, several: np.ndarray, values: np.ndarray, scale: Scale, weights: Literal["linear", "quadratic"]
+    counts: Counts, values: np.ndarray, scale: Scale, weights: Literal["linear", "quadratic"]
 ) -> dict[str, Coefficient | None]:
-    used = counts[several].sum(axis=0)
-    near = agreement_weights(values if scale in ("interval", "ratio") else np.arange(len(values)), weights)
+    used = counts[counts.sum(axis=1) >= 2].sum(axis=0)
     return {
+        "cohen": None,
         "fleiss": agreement(counts, "fleiss"),
         "alpha": agreement(counts, "alpha", scale_weights(values, used, scale)),
         "ac1": agreement(counts, "ac"),
-        "ac2": agreement(counts, "ac", near) if scale != "nominal" else None,
+        "ac2": agreement(counts, "ac", agreement_weights(values, weights)) if scale != "nominal" else None,
     }
 
 
-def _compare_roles(roles: dict[str, Counts], level: float) -> tuple[RoleAgreement, ...]:
-    found = []
-    for first, second in combinations_with_replacement(roles, 2):
+def _compare_roles(table: pd.DataFrame, labels: list[str], level: float) -> tuple[RoleAgreement, ...]:
+    """Compare each role with itself and with each other, where two or more are named."""
+    names = sorted(table["role"].dropna().unique(), reverse=True) if "role" in table else []
+    roles, found = {name: _count(table, labels, table["role"] == name) for name in names}, []
+    for first, second in combinations_with_replacement(names if len(names) > 1 else [], 2):
         ours, theirs, alike = roles[first], roles[second], first == second
         both = (ours.sum(axis=1) >= 2) if alike else (ours.sum(axis=1) * theirs.sum(axis=1) > 0)
-        if both.any():
+        if items := int(both.sum()):
             kappa = agreement(ours, "fleiss") if alike else cross_agreement(ours, theirs)
-            share, beyond = _percent(kappa, both, level), kappa and _interval(kappa, level)
-            found.append(RoleAgreement(first, second, int(both.sum()), share, beyond))
+            beyond = kappa and _interval(kappa, level)
+            found.append(RoleAgreement(first, second, items, _percent(kappa, items, level), beyond))
     return tuple(found)
 
 
-def _confused_pairs(ours: Counts, theirs: Counts, labels: Sequence[str], most: int = 10) -> tuple[ConfusedPair, ...]:
-    together = (ours.T @ theirs).toarray()
-    together = np.triu(together, 1) if ours is theirs else together - np.diag(np.diag(together))
-    chosen = [divmod(int(at), len(labels)) for at in np.argsort(-together, axis=None, kind="stable")[:most]]
-    pairs = [(labels[a], labels[b], int(together[a, b])) for a, b in chosen]
-    return tuple(ConfusedPair(*pair, pair[2] / float(together.sum())) for pair in pairs if pair[2])
-
-
-def _percent(found: Coefficient | None, judged: np.ndarray, level: float) -> Estimate:
+def _percent(found: Coefficient | None, items: int, level: float) -> Estimate:
     """Wilson with an item counting once, whatever its raters; no coefficient means one label: all agree."""
-    items, share = int(judged.sum()), round(found.observed, 12) if found else 1.0
+    share = round(found.observed, 12) if found else 1.0
     return Estimate(share, *wilson(share * items, items, level=level), "%", level)
 
 

@@ -93,28 +93,26 @@ def cross_agreement(
     return Coefficient(value, error, int(both.sum()), observed, chance)
 
 
-def agreement_weights(values: np.ndarray, kind: Literal["linear", "quadratic"]) -> np.ndarray:
-    """Return how much categories agree: 1 − distance (or squared distance) over the largest.
+def agreement_weights(values: np.ndarray, kind: Literal["linear", "quadratic", "ratio"]) -> np.ndarray:
+    """Return how much categories agree: 1 − distance over the largest; squared, or relative to the sum and squared.
 
     Examples
     --------
     >>> agreement_weights(np.array([1.0, 2.0, 3.0]), "linear")[0].tolist()
     [1.0, 0.5, 0.0]
     """
-    distance = np.abs(values[:, None] - values[None, :]) ** (1 if kind == "linear" else 2)
-    return 1 - distance / max(distance.max(), 1e-300)
+    distance = np.abs(values[:, None] - values)
+    if kind == "ratio":
+        distance = distance / np.maximum(values[:, None] + values, 1e-300)
+    return 1 - (distance / max(distance.max(), 1e-300)) ** (1 if kind == "linear" else 2)
 
 
 def scale_weights(values: np.ndarray, totals: np.ndarray, scale: Scale) -> np.ndarray | None:
     """Return Krippendorff's differences as weights; `totals` are the ratings per category (of items judged twice)."""
     if scale == "nominal":
         return None
-    if scale == "ordinal":
-        values = np.cumsum(totals) - totals / 2
-    distance = np.abs(values[:, None] - values[None, :])
-    if scale == "ratio":
-        distance = distance / np.maximum(values[:, None] + values[None, :], 1e-300)
-    return 1 - (distance / max(distance.max(), 1e-300)) ** 2
+    values = np.cumsum(totals) - totals / 2 if scale == "ordinal" else values
+    return agreement_weights(values, "ratio" if scale == "ratio" else "quadratic")
 
 
 def _quadratic(counts: sparse.csr_array, weights: np.ndarray, other: sparse.csr_array | None = None) -> np.ndarray:

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-LONGEST, STABLE, MOST_PARTS, RESAMPLES, DIMENSIONS, FITTED, TERMS = 2_000, 0.6, 6, 5, 50, 3_000, 3
+LONGEST, STABLE, SMALLEST, MOST_PARTS, RESAMPLES, DIMENSIONS, READ, TERMS = 2_000, 0.6, 15, 6, 5, 50, 1_000, 3
 # Scripts that write no spaces are read sign by sign; neighbours count as pairs.
 WORDS = r"(?u)[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]{2,}"
 
 
 @dataclass(frozen=True, slots=True)
 class TextSplit:
-    """Each text's part (0 is the largest), the terms that set each part apart, and how stable the best split is.
+    """Each text's part (0 is the largest of those read), what sets each part apart, how stable the best split is.
 
     `stability` is the mean adjusted Rand index (Hubert and Arabie 1985) between the clusterings of resamples: 1 is the
     same split each time, 0 what chance gives. Below .6 all texts are part 0, which has no terms.
@@ -28,19 +28,10 @@ class TextSplit:
     stability: float
 
 
-def clip_text(text: str) -> str:
-    """Return the first 2,000 characters, without the lone surrogates that no engine takes.
-
-    Examples
-    --------
-    >>> len(clip_text("a" * 1_000_000))
-    2000
-    """
-    return text[:LONGEST].encode("utf-8", "replace").decode("utf-8")
-
-
 def read_texts(rows: pd.DataFrame, name: str) -> pd.Series:
-    """Return a column as clipped text, empty where a value or the column itself is missing.
+    """Return a column as text: 2,000 characters at most, empty where a value or the column is missing.
+
+    Lone surrogates, which no engine takes, become "?".
 
     Examples
     --------
@@ -49,29 +40,30 @@ def read_texts(rows: pd.DataFrame, name: str) -> pd.Series:
     (['slur', ''], ['', ''])
     """
     values = rows[name] if name in rows else [None] * len(rows)
-    return pd.Series([clip_text(str(value)) if pd.notna(value) else "" for value in values], rows.index, "str")
+    texts = [str(value)[:LONGEST].encode("utf-8", "replace").decode() if pd.notna(value) else "" for value in values]
+    return pd.Series(texts, rows.index, "str")
 
 
-def split_texts(texts: Sequence[str], *, seed: int = 0, smallest: int = 15) -> TextSplit:
+def split_texts(texts: Sequence[str], *, seed: int = 0) -> TextSplit:
     """Split texts by their words, if the split is stable.
 
     TF-IDF of words and word pairs, reduced by a truncated SVD (Deerwester et al. 1990) and clustered by k-means into 2
     to 6 parts. Each number of parts is tried on five resamples of 80 %, each of which then places all texts; of those
-    whose mean adjusted Rand index reaches .6, the one with the best silhouette is taken. No text is left out.
+    whose mean adjusted Rand index reaches .6, the one with the best silhouette is taken. A part has 15 texts or more
+    and a term that sets it apart. Words and parts are learned from 2,000 texts at most, drawn by `seed`; the others are
+    placed with those they resemble, and no text is left out.
 
     Parameters
     ----------
     texts
-        One per item, in an order that does not hang on chance; 2,000 characters of each are read.
+        One per item, as `read_texts` gives them, in an order that does not hang on chance.
     seed
-        For the resamples and the starts of k-means.
-    smallest
-        A split with a smaller part is none, nor is one with a part that no term sets apart.
+        For the texts read, the resamples and the starts of k-means.
 
     Notes
     -----
     It sees words, not meaning: the same said in two languages makes two parts. Stable is not important: a split by
-    boilerplate is stable too.
+    boilerplate is stable too. A kind of comment that fewer than 15 of the texts read are of is not told apart.
 
     Examples
     --------
@@ -82,37 +74,36 @@ def split_texts(texts: Sequence[str], *, seed: int = 0, smallest: int = 15) -> T
     from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second to load, and few groups need it
     from threadpoolctl import threadpool_limits
 
+    random = np.random.default_rng(seed)
+    read = np.sort(random.choice(len(texts), min(len(texts), READ), replace=False))
     vectorizer = TfidfVectorizer(token_pattern=WORDS, ngram_range=(1, 2), min_df=2, sublinear_tf=True)
     try:
-        matrix = vectorizer.fit_transform([clip_text(text) for text in texts])
+        vectorizer.fit([texts[place] for place in read])
     except ValueError:  # no word stands in two texts
         return TextSplit((0,) * len(texts), ((),), 0.0)
+    picks = [np.sort(random.choice(read, int(0.8 * len(read)), replace=False)) for _ in range(RESAMPLES)]
     with threadpool_limits(1):  # threads cost many times what they bring here, and may change the last digit
-        splits, stability = _try_splits(matrix, vectorizer.get_feature_names_out(), seed, smallest)
-    return max(splits, key=lambda split: split[0])[1] if splits else TextSplit((0,) * len(texts), ((),), stability)
+        matrix = vectorizer.transform(texts)
+        return _try_splits(matrix, vectorizer.get_feature_names_out(), [*picks, read], seed)
 
 
-def _try_splits(
-    matrix: sparse.csr_matrix, words: np.ndarray, seed: int, smallest: int
-) -> tuple[list[tuple[float, TextSplit]], float]:
-    """Return the splits that pass, each with its silhouette, and the stability of the most stable one tried."""
+def _try_splits(matrix: sparse.csr_matrix, words: np.ndarray, picks: list[np.ndarray], seed: int) -> TextSplit:
+    """Try each number of parts on the resamples and on all texts read, the last of `picks`; return the clearest."""
     from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-    random, rows, splits, stability = np.random.default_rng(seed), matrix.shape[0], [], 0.0
-    fitted = np.sort(random.choice(rows, min(rows, FITTED), replace=False))
-    picks = [np.sort(random.choice(fitted, int(0.8 * len(fitted)), replace=False)) for _ in range(RESAMPLES)]
-    spaces = [_reduce(matrix, pick, seed) for pick in (*picks, fitted)]
+    read, stability, best = picks[-1], 0.0, (-1.0, (0,) * matrix.shape[0], ((),), None)
+    spaces = [_reduce(matrix, pick, seed) for pick in picks]
     for count in range(2, MOST_PARTS + 1):
-        runs = [_cluster(space, pick, count, seed) for space, pick in zip(spaces, (*picks, fitted), strict=True)]
+        runs = [_cluster(space, pick, count, seed) for space, pick in zip(spaces, picks, strict=True)]
         if not all(len(run) for run in runs):
             break
-        agreed = float(np.mean([adjusted_rand_score(*pair) for pair in combinations(runs[:-1], 2)]))
-        stability, parts = max(stability, agreed), runs[-1]
-        terms = _set_apart(matrix, parts, words)
-        if agreed >= STABLE and np.bincount(parts).min() >= smallest and all(terms):
-            clear = silhouette_score(spaces[-1][fitted], parts[fitted])
-            splits.append((float(clear), TextSplit(tuple(parts.tolist()), terms, agreed)))
-    return splits, stability
+        parts = runs.pop()
+        agreed = float(np.mean([adjusted_rand_score(*pair) for pair in combinations(runs, 2)]))
+        stability, terms = max(stability, agreed), _set_apart(matrix[read], parts[read], words)
+        if agreed >= STABLE and np.bincount(parts[read]).min() >= SMALLEST and all(terms):
+            clear = float(silhouette_score(spaces[-1][read], parts[read]))
+            best = max(best, (clear, tuple(parts.tolist()), terms, agreed), key=lambda split: split[0])
+    return TextSplit(best[1], best[2], stability if best[3] is None else best[3])
 
 
 def _reduce(matrix: sparse.csr_matrix, pick: np.ndarray, seed: int) -> np.ndarray:
@@ -120,7 +111,7 @@ def _reduce(matrix: sparse.csr_matrix, pick: np.ndarray, seed: int) -> np.ndarra
     from sklearn.preprocessing import normalize
     from sklearn.utils.extmath import randomized_svd
 
-    axes = randomized_svd(matrix[pick], min(DIMENSIONS, *matrix.shape), random_state=seed)[2]
+    axes = randomized_svd(matrix[pick], min(DIMENSIONS, len(pick), matrix.shape[1]), random_state=seed)[2]
     return normalize(matrix @ axes.T)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -99,12 +100,7 @@ def split_factors(
 
 
 def compare_means(
-    before: Cells,
-    after: Cells,
-    values: Sequence[tuple[ArrayLike, ArrayLike]],
-    *,
-    clusters: int | None = None,
-    extra: float = 0.0,
+    before: Cells, after: Cells, values: Sequence[tuple[Any, Any]], *, clusters: int | None = None, extra: float = 0.0
 ) -> tuple[Estimate, float]:
     """Return the change of a weighted mean of what audits count, with its 95 % interval in pp, and its p-value.
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,7 @@ class Baseline:
     """A logistic model of the baseline: an intercept and one shrunk effect per value of every dimension.
 
     `root`, `lean` and `widths` hold the effects' covariance, the last dimension's (diagonal) block being eliminated.
+    `together` holds, for each pair of dimensions that act together, the shift of every pair of values and its variance.
     """
 
     intercept: float
@@ -39,10 +40,17 @@ class Baseline:
     root: Array
     lean: Array
     widths: Array
+    together: dict[tuple[int, ...], tuple[Array, Array]]
 
     def logits(self, codes: Codes) -> Array:
         """Return the log odds of an error in each cell."""
-        return self.intercept + sum(effect[code] for effect, code in zip(self.effects, codes, strict=True))
+        alone = sum(effect[code] for effect, code in zip(self.effects, codes, strict=True))
+        pairs = (shift[codes[a] * len(self.effects[b]) + codes[b]] for (a, b), (shift, _) in self.together.items())
+        return self.intercept + alone + sum(pairs)
+
+    def doubt(self, dimensions: tuple[int, ...], codes: Codes) -> Array:
+        """Return the variance of the log odds that pairs of values keep for themselves."""
+        return self.together[dimensions][1][codes] if dimensions in self.together else np.zeros(len(codes))
 
     def spread(self, tables: list[Array], total: Array) -> Array:
         """Return rows whose inner products are the covariances, owed to the model, of slices' expected errors.
@@ -59,7 +67,9 @@ def cross(one: Codes, other: Codes, sizes: tuple[int, int], weights: Array) -> A
     return np.bincount(one * sizes[1] + other, weights, sizes[0] * sizes[1]).reshape(sizes)
 
 
-def fit_baseline(cells: Cells, sizes: Sequence[int], *, steps: int = 25) -> Baseline:
+def fit_baseline(
+    cells: Cells, sizes: Sequence[int], *, pairs: Iterable[tuple[int, int]] = (), steps: int = 25
+) -> Baseline:
     """Fit the baseline's error rates to all dimensions at once, shrinking each dimension by its own variance.
 
     Parameters
@@ -69,11 +79,13 @@ def fit_baseline(cells: Cells, sizes: Sequence[int], *, steps: int = 25) -> Base
     sizes
         How many values each dimension has; a value that the baseline lacks keeps its prior, 0 ± its dimension's sd.
         The one with most values stands last: it costs least there, be it thousands of raters.
+    pairs
+        Dimensions that may act together (an interaction); those that do are allowed for, shrunk likewise.
 
     Notes
     -----
     Penalised Newton steps; the variances by the fixed point of MacKay (1992) with one pseudo-value of variance 0.05, so
-    that no dimension collapses to none. Interactions are not seen unless they are given as dimensions of their own.
+    that no dimension collapses to none. Pairs are fitted to what is left, the strongest first, by moments.
     """
     ends = np.cumsum([1, *sizes])
     centre = float(logit((cells.errors.sum() + 0.5) / (cells.items.sum() + 1)))
@@ -95,7 +107,10 @@ def fit_baseline(cells: Cells, sizes: Sequence[int], *, steps: int = 25) -> Base
         former, variances = variances, _variances(effects, spreads, variances, ends)
         if np.abs(step).max() < 1e-3 and np.abs(variances / former - 1).max() < 0.02:
             break
-    return Baseline(centre + float(effects[0]), tuple(np.split(effects, ends[:-1])[1:]), root, lean, 1 / np.sqrt(wide))
+    alone = Baseline(
+        centre + float(effects[0]), tuple(np.split(effects, ends[:-1])[1:]), root, lean, 1 / np.sqrt(wide), {}
+    )
+    return replace(alone, together=_fit_together(cells, sizes, alone.logits(cells.codes), pairs))
 
 
 def _information(cells: Cells, sizes: Sequence[int], weights: Array) -> tuple[Array, Array, Array]:
@@ -118,3 +133,38 @@ def _variances(effects: Array, spreads: Array, variances: Array, ends: NDArray[n
     kept = np.clip(1 - spreads[1:] / np.repeat(variances, np.diff(ends)), 0, 1)
     starts = ends[:-1] - 1
     return (np.add.reduceat(np.square(effects[1:]), starts) + 0.05) / (np.add.reduceat(kept, starts) + 1)
+
+
+def _fit_together(
+    cells: Cells, sizes: Sequence[int], logits: Array, pairs: Iterable[tuple[int, int]]
+) -> dict[tuple[int, int], tuple[Array, Array]]:
+    """Shrink what main effects leave in each pair of values; a pair of dimensions without evidence is left out."""
+    found: dict[tuple[int, int], tuple[Array, Array]] = {}
+    strength = {pair: _evidence(cells, sizes, logits, pair)[0] for pair in pairs}
+    for pair in sorted(strength, key=lambda one: -strength[one]):
+        evidence, variance, gap, info = _evidence(cells, sizes, logits, pair)
+        if evidence > 1 and variance > 0:
+            shift = variance * gap / (1 + variance * info)
+            found[pair] = shift, variance / (1 + variance * info)
+            logits = logits + shift[cells.codes[pair[0]] * sizes[pair[1]] + cells.codes[pair[1]]]
+    return found
+
+
+def _evidence(
+    cells: Cells, sizes: Sequence[int], logits: Array, pair: tuple[int, int]
+) -> tuple[float, float, Array, Array]:
+    """Return by how many sd the pairs of values differ from what is expected, their variance, gaps and information."""
+    chance, (one, other) = expit(logits), pair
+    weights = (
+        cells.errors - cells.items * chance,
+        cells.items * chance * (1 - chance),
+        cells.squares * chance * (1 - chance),
+    )
+    gap, info, noise = (
+        cross(cells.codes[one], cells.codes[other], (sizes[one], sizes[other]), weight).ravel() for weight in weights
+    )
+    number = int((noise > 0).sum())
+    free = (sizes[one] - 1) * (sizes[other] - 1) / (sizes[one] * sizes[other]) * number
+    scatter = (np.square(gap[noise > 0]) / noise[noise > 0]).sum() - free
+    variance = (np.square(gap).sum() - noise.sum() * free / max(number, 1)) / max(np.square(info).sum(), 1e-9)
+    return float(scatter / np.sqrt(2 * max(free, 1))), float(variance), gap, info

@@ -153,7 +153,7 @@ def memory_gain(totals: Array, exposures: Array, *, counts: bool) -> float:
     """Return the log-likelihood that memory from step to step gains on independent steps around one level.
 
     White noise plus an AR(1) of several strengths and decays, the best of them, by Whittle's (1953) likelihood of the
-    effective totals' periodogram. A change of level has to explain a series better than this.
+    effective totals' periodogram, less one for its freedom. A change of level has to explain a series better.
     """
     level = totals.sum() / max(exposures.sum(), 1e-12)
     variance = exposures * max(level, 1e-12) if counts else exposures
@@ -165,7 +165,7 @@ def memory_gain(totals: Array, exposures: Array, *, counts: bool) -> float:
     cosine = np.cos(2 * np.pi * np.arange(1, waves + 1) / len(residual))
     spectra = (1 - STRENGTHS) + STRENGTHS * (1 - DECAYS**2) / (1 - 2 * DECAYS * cosine + DECAYS**2)
     gains = -np.log(spectra).sum(1) - waves * np.log((power / power.mean() / spectra).mean(1))
-    return max(float(gains.max()), 0.0)
+    return max(float(gains.max()) - 1.0, 0.0)
 
 
 def design_effect(items: Array, overdispersion: float) -> float:

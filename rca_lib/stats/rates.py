@@ -107,10 +107,10 @@ def clustered_rate(
     Notes
     -----
     The Hájek estimate has Wilson's interval on the effective number of independent items or, where the variance between
-    clusters (`ratio_variance`) gives fewer, Korn and Graubard's (1998) on that number, with t of the effective number
-    of clusters − 1. Neither number exceeds Kish's (1965) for the weights: errors that happen to sit where weights are
-    small feign no precision. The interval speaks of the rate that such clusters produce, not only of those at hand;
-    below ten clusters it is wide. Stated 95 %, it held 93 to 99 % in `tests/benchmarks/bench_intervals.py`.
+    clusters gives fewer, Korn and Graubard's (1998) on that number, with t of the effective number of clusters − 1.
+    Neither number exceeds Kish's (1965) for the weights: errors that happen to sit where weights are small feign no
+    precision. The interval speaks of the rate that such clusters produce, not only of those at hand; below ten clusters
+    it is wide. Stated 95 %, it held 93 to 99 % in `tests/benchmarks/bench_intervals.py`.
     """
     total, count, errors = float(weight.sum()), float(items.sum()), float(items[event].sum())
     if total <= 0:
@@ -121,54 +121,29 @@ def clustered_rate(
     effective = total**2 / float(squared_weight.sum())
     effective = min(effective, spread / independent) if spread > 0 else effective
     low, high = wilson(value * effective, effective, level=level)
-    clusters = 0 if cluster is None else len(np.unique(cluster))
     method = "Wilson" if effective >= count * (1 - 1e-9) else "Wilson on effective counts"
-    if cluster is not None and clusters > 1 and spread > 0:
+    clusters = 0 if cluster is None else len(np.unique(cluster))
+    if clusters > 1 and spread > 0:
         sums = np.bincount(cluster, weight)
-        variance = max(ratio_variance(np.bincount(cluster, weight * event), sums)[1], 1e-300)
+        variance = max(_variance_between(np.bincount(cluster, weight * event), sums), 1e-300)
         degrees = max(total**2 / float((sums**2).sum()) - 1, 1.0)
         counted = spread / variance * (_normal(level) / stats.t.ppf((1 + level) / 2, degrees)) ** 2
         if counted < effective:
             low, high = clopper_pearson(value * counted, counted, level=level)
             method = "Korn–Graubard by cluster"
         effective = min(effective, spread / variance)
-    rate = Rate(errors, count, value, low, high, level, method)
-    return ClusteredRate(rate, count / effective, clusters)
+    return ClusteredRate(Rate(errors, count, value, low, high, level, method), count / effective, clusters)
 
 
-def ratio_variance(
-    numerators: np.ndarray,
-    denominators: np.ndarray,
-    *,
-    stratum: np.ndarray | None = None,
-    sampled: np.ndarray | None = None,
-) -> tuple[float, float]:
-    """Return a ratio of sums over clusters and its linearised variance (Särndal, Swensson and Wretman 1992, 5.6).
+def _variance_between(errors: np.ndarray, weights: np.ndarray) -> float:
+    """Return the variance of a ratio of sums over clusters, linearised (Särndal, Swensson and Wretman 1992, 5.6).
 
-    Parameters
-    ----------
-    numerators, denominators
-        Weighted sums, one pair per cluster (a cluster may be a single item).
-    stratum
-        The clusters' stratum, from 0. Without strata each residual is divided by √(1 − the cluster's share), which
-        is the factor m/(m − 1) for m equal clusters and does better for unequal ones (Bell and McCaffrey 2002).
-    sampled
-        Share of the stratum's clusters that was sampled, per cluster: the finite-population correction.
-
-    Examples
-    --------
-    >>> ratio_variance(np.array([1.0, 3.0]), np.array([10.0, 10.0]))
-    (0.2, 0.01...)
+    Each residual is divided by √(1 − the cluster's share): m/(m − 1) for m equal clusters, better than that for
+    unequal ones (Bell and McCaffrey 2002).
     """
-    total = float(denominators.sum())
-    ratio = float(numerators.sum()) / total
-    residuals = (numerators - ratio * denominators) / total
-    finite = 1 - (np.zeros(len(residuals)) if sampled is None else sampled)
-    if stratum is None:
-        return ratio, float((finite * residuals**2 / np.maximum(1 - denominators / total, 1e-12)).sum())
-    size = np.bincount(stratum)[stratum]
-    centred = residuals - (np.bincount(stratum, residuals) / np.bincount(stratum))[stratum]
-    return ratio, float((finite * size / np.maximum(size - 1, 1) * centred**2).sum())
+    total = float(weights.sum())
+    residuals = (errors - float(errors.sum()) / total * weights) / total
+    return float((residuals**2 / np.maximum(1 - weights / total, 1e-12)).sum())
 
 
 def two_rates_size(before: float, after: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -180,9 +155,24 @@ def two_rates_size(before: float, after: float, *, alpha: float = 0.05, power: f
     [2213, 1059, 3826]
     """
     middle = (before + after) / 2
-    null, real = np.sqrt(2 * middle * (1 - middle)), np.sqrt(before * (1 - before) + after * (1 - after))
-    root = stats.norm.ppf(1 - alpha / 2) * null + stats.norm.ppf(power) * real
-    return float((root / (after - before)) ** 2)
+    null, real = 2 * middle * (1 - middle), before * (1 - before) + after * (1 - after)
+    return _size(null, real, after - before, alpha, power)
+
+
+def one_rate_size(target: float, rate: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
+    """Return the items that tell a rate from a target (two-sided z, NIST handbook 7.2.4.2).
+
+    Examples
+    --------
+    >>> round(one_rate_size(0.05, 0.06))
+    3932
+    """
+    return _size(target * (1 - target), rate * (1 - rate), rate - target, alpha, power)
+
+
+def _size(null_variance: float, real_variance: float, change: float, alpha: float, power: float) -> float:
+    spread = stats.norm.ppf(1 - alpha / 2) * np.sqrt(null_variance) + stats.norm.ppf(power) * np.sqrt(real_variance)
+    return float((spread / change) ** 2)
 
 
 def detectable_change(rate: float, items: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -197,23 +187,10 @@ def detectable_change(rate: float, items: float, *, alpha: float = 0.05, power: 
     def lack(after: float) -> float:
         return two_rates_size(rate, after, alpha=alpha, power=power) - items
 
-    smallest, largest = min(rate + 1e-9, 1.0), 1.0
-    if items <= 0 or smallest >= largest or lack(largest) > 0:
+    smallest = min(rate + 1e-9, 1.0)
+    if items <= 0 or smallest >= 1 or lack(1.0) > 0:
         return float("nan")
-    return float(brentq(lack, smallest, largest)) - rate
-
-
-def one_rate_size(target: float, rate: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Return the items that tell a rate from a target (two-sided z, NIST handbook 7.2.4.2).
-
-    Examples
-    --------
-    >>> round(one_rate_size(0.05, 0.06))
-    3932
-    """
-    null, real = np.sqrt(target * (1 - target)), np.sqrt(rate * (1 - rate))
-    root = stats.norm.ppf(1 - alpha / 2) * null + stats.norm.ppf(power) * real
-    return float((root / (rate - target)) ** 2)
+    return float(brentq(lack, smallest, 1.0)) - rate
 
 
 def _normal(level: float) -> float:

@@ -29,8 +29,8 @@ class Pick:
 
     `score` is its signed deviation in standard deviations, `p_value` the chance that any slice deviates so much when
     none changed. `excess`, with a 95 % interval, is how many errors the current audits hold beyond what is expected
-    there, given the other picks and that the search named it; `naive` is what it would be without the search. `carrier`
-    is the value of the clustering dimension without which it would not stand out; `carriers` counts those it holds.
+    there, given the other picks and that the search named it; `naive` is what it would be without the search. It is
+    `carried` where it would not stand out without one value of the clustering dimension.
     """
 
     dimensions: tuple[int, ...]
@@ -41,8 +41,7 @@ class Pick:
     excess: float = 0.0
     low: float = 0.0
     high: float = 0.0
-    carrier: int | None = None
-    carriers: int = 0
+    carried: bool = False
 
     def members(self, codes: Codes) -> NDArray[np.bool_]:
         """Return which cells belong to it."""
@@ -90,6 +89,11 @@ class _Field:
         """Return the row of each cell in a family's table."""
         return family.rows[_code(self.after.codes, self.sizes, family.dimensions)]
 
+    def threshold(self, dimensions: tuple[int, ...], alpha: float) -> float:
+        """Return the score from which a slice of these dimensions is named."""
+        kind = next(family.kind for family in self.families if family.dimensions == dimensions)
+        return float(norm.isf(alpha / 2 / np.exp(self.penalties[kind])))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Fit:
@@ -104,13 +108,7 @@ class _Fit:
 
 
 def search_slices(
-    before: Cells,
-    after: Cells,
-    sizes: Sequence[int],
-    *,
-    cluster: int | None = None,
-    max_order: int = 2,
-    alpha: float = 0.05,
+    before: Cells, after: Cells, sizes: Sequence[int], *, cluster: int | None = None, pairs: bool = True, alpha: float
 ) -> Search:
     """Find the slices of `after` whose error rate is not what `before` leads one to expect.
 
@@ -122,8 +120,8 @@ def search_slices(
         How many values each dimension has.
     cluster
         The dimension of the people: searched alone whatever its size, and asked who carries a slice.
-    max_order
-        1 for single values only, 2 for pairs of values of two dimensions too.
+    pairs
+        Search pairs of values of two dimensions too.
     alpha
         The chance of naming any slice when none changed.
 
@@ -134,7 +132,7 @@ def search_slices(
     it. The best slice is picked, the rest is scored again given the picks (Bonferroni at each step), and every pick is
     replaced or dropped when the others explain it. Blind to a change that only shows in three dimensions together.
     """
-    field = _open_field(before, after, tuple(sizes), cluster, max_order)
+    field = _open_field(before, after, tuple(sizes), cluster, pairs)
     picks: list[Pick] = []
     for _ in range(MOST_PICKS):
         best = _best(field, picks)
@@ -148,12 +146,13 @@ def search_slices(
     return Search(measured, fit.shifts, field.baseline, tuple(_detectable(field, alpha)), number)
 
 
-def _open_field(before: Cells, after: Cells, sizes: tuple[int, ...], cluster: int | None, max_order: int) -> _Field:
+def _open_field(before: Cells, after: Cells, sizes: tuple[int, ...], cluster: int | None, pairs: bool) -> _Field:
     """Fit the baseline and settle what is tested: slices with enough expected errors that differ from their parents."""
-    baseline = fit_baseline(before, sizes)
+    kinds = list(_kinds(sizes, cluster, pairs))
+    baseline = fit_baseline(before, sizes, pairs=[dimensions for dimensions, kind in kinds if kind == 3])
     logits = baseline.logits(after.codes)
     expected, counts, families = after.items * expit(logits), {}, []
-    for dimensions, kind in _kinds(sizes, cluster, max_order):
+    for dimensions, kind in kinds:
         code, size = _code(after.codes, sizes, dimensions), int(np.prod([sizes[d] for d in dimensions]))
         count = counts[dimensions] = np.bincount(code, after.items, size)
         parent = np.minimum.outer(*(counts[(one,)] for one in dimensions)).ravel() if kind == 3 else count.sum()
@@ -168,11 +167,11 @@ def _open_field(before: Cells, after: Cells, sizes: tuple[int, ...], cluster: in
     return _Field(after, sizes, baseline, logits, tuple(families), penalties)
 
 
-def _kinds(sizes: tuple[int, ...], cluster: int | None, max_order: int) -> Iterator[tuple[tuple[int, ...], int]]:
+def _kinds(sizes: tuple[int, ...], cluster: int | None, pairs: bool) -> Iterator[tuple[tuple[int, ...], int]]:
     few = [dimension for dimension, size in enumerate(sizes) if size < MANY_VALUES and dimension != cluster]
     yield (), 0
     yield from (((dimension,), 1 if dimension in few else 2) for dimension in range(len(sizes)))
-    yield from ((pair, 3) for pair in combinations(few, 2) if max_order > 1)
+    yield from ((pair, 3) for pair in combinations(few, 2) if pairs)
 
 
 def _code(codes: Codes, sizes: tuple[int, ...], dimensions: tuple[int, ...]) -> Codes:
@@ -271,16 +270,17 @@ def _scatter(tops: Array, spread: Array, rises: Array, target: float, variance: 
 
 def _scores(field: _Field, fit: _Fit) -> Iterator[tuple[_Family, Array, Array, Array]]:
     """Yield, family by family, the tested slices' signed scores, variances, and expected errors."""
-    picked = len(fit.members)
-    if picked:
+    if picked := len(fit.members):
         back = np.linalg.pinv((fit.members * fit.info) @ fit.members.T)
         among = (fit.members * fit.noise) @ fit.members.T + fit.roots @ fit.roots.T
     for family in field.families:
         place, number = field.place(family), len(family.tested)
-        sums = (field.after.items, fit.gap, field.after.items * fit.chance, fit.noise)
-        count, gap, expected, noise = (np.bincount(place, one, number + 1)[:-1] for one in sums)
+        sums = (field.after.items, fit.gap, field.after.items * fit.chance, fit.noise, fit.info)
+        count, gap, expected, noise, info = (np.bincount(place, one, number + 1)[:-1] for one in sums)
         root = _root(field, place, number, fit.info, fit.drift)
-        variance = whole = noise + np.square(root).sum(1)
+        variance = whole = (
+            noise + np.square(root).sum(1) + np.square(info) * field.baseline.doubt(family.dimensions, family.tested)
+        )
         if picked:
             shared, both = (
                 np.array([np.bincount(place, one * member, number + 1)[:-1] for member in fit.members]).T
@@ -302,24 +302,21 @@ def _measure(field: _Field, fit: _Fit, picks: Sequence[Pick], cluster: int | Non
     """Give each pick its excess: given the others, and given that the search named it."""
     info = (fit.members * fit.info) @ fit.members.T
     entangled = np.diag(np.linalg.pinv(info)) * np.diag(info)
-    kinds = {family.dimensions: family.kind for family in field.families}
     for place, (pick, member) in enumerate(zip(picks, fit.members, strict=True)):
         others = expit(field.logits + np.delete(fit.shifts, place) @ np.delete(fit.members, place, 0))
         naive = float((field.after.items * (fit.chance - others)).sum())
         slope = member * field.after.items * others * (1 - others)
         doubt = np.square(_root(field, np.zeros(len(member), np.int64), 1, slope, fit.drift)).sum()
+        code = _code(field.after.codes[:, np.flatnonzero(member)[:1]], field.sizes, pick.dimensions)
+        doubt += slope.sum() ** 2 * field.baseline.doubt(pick.dimensions, code)[0]
         error = np.sqrt(entangled[place] * ((fit.noise @ member) + doubt))
         scale = naive / abs(pick.score)
-        least = _threshold(field, kinds[pick.dimensions], alpha)
+        least = field.threshold(pick.dimensions, alpha)
         middle, low, high = _given_named(abs(pick.score), float(error) / abs(scale), least)
         low, high = sorted((low * scale, high * scale))
         gap = member * (field.after.errors - field.after.items * others)
-        carrier, carriers = _carrier(field, gap, fit.noise * member, cluster)
-        yield replace(pick, naive=naive, excess=middle * scale, low=low, high=high, carrier=carrier, carriers=carriers)
-
-
-def _threshold(field: _Field, kind: int, alpha: float) -> float:
-    return float(norm.isf(alpha / 2 / np.exp(field.penalties[kind])))
+        carried = cluster is not None and _carried(gap, fit.noise * member, field.after.codes[cluster])
+        yield replace(pick, naive=naive, excess=middle * scale, low=low, high=high, carried=carried)
 
 
 def _given_named(score: float, width: float, least: float) -> tuple[float, float, float]:
@@ -335,14 +332,11 @@ def _given_named(score: float, width: float, least: float) -> tuple[float, float
     return float((weights @ means) / weights.sum()), float(low), float(high)
 
 
-def _carrier(field: _Field, gap: Array, noise: Array, cluster: int | None) -> tuple[int | None, int]:
-    """Return the one value of the clustering dimension without which the rest would not stand out (|z| < 2)."""
-    if cluster is None:
-        return None, 0
-    gaps, spread = (np.bincount(field.after.codes[cluster], one, field.sizes[cluster]) for one in (gap, noise))
-    first = int(np.argmax(gaps * np.sign(gaps.sum())))
-    rest = np.sign(gaps.sum()) * (gaps.sum() - gaps[first]) / np.sqrt(max(spread.sum() - spread[first], 1e-9))
-    return (first if rest < 2 else None), int((spread > 0).sum())
+def _carried(gap: Array, noise: Array, code: Codes) -> bool:
+    """Tell whether the rest would stand out (|z| of 2) without the one value that holds most of the excess."""
+    gaps, spread = np.bincount(code, gap) * np.sign(gap.sum()), np.bincount(code, noise)
+    first = int(np.argmax(gaps))
+    return bool(gaps.sum() - gaps[first] < 2 * np.sqrt(spread.sum() - spread[first]) + 1e-9)
 
 
 def _detectable(field: _Field, alpha: float) -> Iterator[tuple[int, int, float, float, float]]:
@@ -351,7 +345,7 @@ def _detectable(field: _Field, alpha: float) -> Iterator[tuple[int, int, float, 
             items = np.bincount(field.place(family), field.after.items, len(family.tested) + 1)[:-1]
             row = int(np.argmax(items))
             there = float(items[row]), float(expected[row]), float(variance[row])
-            short = partial(_short, *there, _threshold(field, family.kind, alpha))
+            short = partial(_short, *there, field.threshold(family.dimensions, alpha))
             most = there[0] - there[1]
             excess = most if short(most) < 0 else brentq(short, 0.0, most, xtol=1e-3)
             yield family.dimensions[0], int(family.tested[row]), *there[:2], excess
