@@ -1,8 +1,9 @@
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
-from rca_lib.stats.clusters import _set_apart, clip_text, split_texts
+from rca_lib.stats.clusters import READ, _set_apart, read_texts, split_texts
 
 TOPICS = (
     "screen stayed black and the video never loaded",
@@ -68,8 +69,16 @@ def test_one_text_many_times_or_no_words_are_not_split():
 def test_a_handful_of_odd_texts_makes_no_part():
     split = split_texts([TOPICS[0]] * 190 + [TOPICS[1]] * 10)
     assert split.terms == ((),)
-    assert split.stability > 0.9  # stable, but too small: `smallest` is 15
-    assert len(split_texts([TOPICS[0]] * 190 + [TOPICS[1]] * 10, smallest=10).terms) == 2
+    assert split.stability > 0.9  # stable, but too small: SMALLEST is 15
+    assert len(split_texts([TOPICS[0]] * 190 + [TOPICS[1]] * 15).terms) == 2
+
+
+def test_of_many_texts_some_are_read_and_all_are_placed():
+    texts = [TOPICS[0], TOPICS[1]] * READ
+    split = split_texts(texts, seed=3)
+    assert len(texts) == len(split.parts) == 2 * READ
+    assert [set(split.parts[start::2]) for start in (0, 1)] in ([{0}, {1}], [{1}, {0}])
+    assert split_texts(texts, seed=3) == split
 
 
 @pytest.mark.parametrize(
@@ -96,7 +105,7 @@ def test_the_words_of_a_part_are_those_computed_by_hand():
     matrix = CountVectorizer().fit(first + second)
     words, counts = matrix.get_feature_names_out(), matrix.transform(first + second)
     parts = np.repeat([0, 1], 40)
-    assert _set_apart(counts, parts, words) == (("black", "note", "pixels"), ("local", "slur"))
+    assert _set_apart(counts, parts, words) == (("black", "note"), ("local", "slur"))
     # With a rival note more, note is no longer twice as frequent in the first part.
     counts = matrix.transform([*first, *second[:-1], "slur note"])
     assert _set_apart(counts, parts, words) == (("black", "pixels"), ("local", "slur"))
@@ -106,12 +115,13 @@ def test_the_same_seed_gives_the_same_split_and_the_names_hold_from_period_to_pe
     texts, _ = _planted(1, (90, 70))
     assert split_texts(texts, seed=5) == split_texts(texts, seed=5)
     names = {split_texts(_planted(seed, (90, 70))[0], seed=seed).terms for seed in range(4)}
-    assert names == {(("black", "loaded", "screen"), ("dialect", "local", "raters"))}
+    assert names == {(("black", "loaded"), ("dialect", "local"))}
 
 
 def test_long_and_hostile_texts_are_clipped_and_kept():
-    assert clip_text("\ud800x") == "?x"
-    texts = ["a " * 500_000, "\x00\x00", "<script>alert(1)</script>", "\ud800", *[TOPICS[0]] * 50, *[TOPICS[1]] * 50]
+    hostile = ["a " * 500_000, "\x00\x00", "<script>alert(1)</script>", "\ud800x", None]
+    texts = read_texts(pd.DataFrame({"comment": [*hostile, *[TOPICS[0]] * 50, *[TOPICS[1]] * 50]}), "comment").tolist()
+    assert (len(texts[0]), texts[3:5]) == (2_000, ["?x", ""])
     split = split_texts(texts)
     assert len(split.parts) == len(texts)
     assert len(split.terms) == 2

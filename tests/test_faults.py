@@ -351,6 +351,14 @@ def test_an_unclosed_quote_loses_no_line(tmp_path):
     assert rejected["audit_id"].tolist() == ["A6", "A7", "A8", "A9"]
 
 
+def test_an_unclosed_quote_that_the_next_one_ends_costs_two_lines_and_no_more(tmp_path):
+    path = write_export(tmp_path / "a.csv", *[{"comment": "x,y"}] * 4, {"comment": "open"}, *[{"comment": "x,y"}] * 7)
+    path.write_bytes(path.read_bytes().replace(b",open", b',"open'))
+    ledger = take_in(path, None, mapping=MAPPING)
+    assert balance(ledger) == (12, 10, 2, 0, 0)
+    assert ledger.reasons[0][:3] == ("line the CSV reader rejects", 2, 6)
+
+
 def test_a_quote_that_swallows_lines_beyond_the_readers_reach_stops(tmp_path):
     # The reader gives up a record after 8 MB and goes on behind it: the swallowed lines would be lost silently.
     path = write_export(tmp_path / "a.csv", {"comment": "x"}, {"comment": "open"}, *[{"comment": "x" * 9_000}] * 1_200)

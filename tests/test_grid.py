@@ -98,10 +98,10 @@ def test_paths_are_seen_from_the_batch_file(batch_file):
         ("sitess: [x]\n", "unknown key 'sitess'; the nearest known is 'sites'"),
         ("seed: one\n", "seed is 'one', not a whole number"),
         ("seed: 1\nseed: 2\n", "line 4: 'seed' stands there twice"),
-        ("periods: [2026-13]\n", "periods is '2026-13', not \"all months\" or a list"),
+        ("periods: [2026-13]\n", "periods is ['2026-13'], not \"all months\" or a list such as [2026-03]"),
         ("sites: []\n", 'sites is [], not "all" or a list'),
         ("edition: vendor\n", 'edition is \'vendor\', not "internal" or "vendor:NAME"'),
-        ("mapping: none.yml\n", "mapping: there is no file"),
+        ("mapping: none.yml\n", "mapping: there is no none.yml"),
         ("sites: [lisbo]\n", "sites: 'lisbo' is not in the data; the nearest known is 'lisbon'"),
         ("periods: [2026-04]\n", "periods: 2026-04 is not in the data; the nearest known is '2026-0"),
         ("parameters: {alhpa: 0.1}\n", "parameters: no notebook has 'alhpa'; the nearest known is 'alpha'"),
@@ -129,7 +129,10 @@ def test_a_fault_is_one_error_that_names_file_key_and_mend(batch_file, text, say
         ("batch: [", "is not YAML"),
         ("title: x\n", "batch is missing; give a name for a folder"),
         ("batch: ../x\n", "batch is '../x', not a name for a folder"),
-        ("batch: x\nnotebooks: {deep: a.ipynb}\n", "unknown key 'deep'; the nearest known is 'deep_dive'"),
+        (
+            "batch: x\nnotebooks: {deep: a.ipynb}\n",
+            "notebooks is 'deep', not a notebook for deep_dive, portfolio, intake",
+        ),
         ("batch: x\nnotebooks: {deep_dive: depe.ipynb}\n", "there is no depe.ipynb; the nearest known is 'deep.ipynb'"),
     ],
 )
@@ -149,7 +152,10 @@ def test_a_missing_batch_file_is_named(tmp_path):
     ("parameters", "says"),
     [
         (DEEP_DIVE + "steps = 3\n", "`steps = 3` is not `name: type = value`"),
-        (DEEP_DIVE + "start: date = None\n", "`start: date = None`: a type is one of str, int, float, bool"),
+        (
+            DEEP_DIVE + "start: date = None\n",
+            "`start: date = None` is not `name: type = value`, type str, int, float, bool",
+        ),
         (DEEP_DIVE + "if\n", "cannot read the cell tagged parameters"),
         (DEEP_DIVE.replace("output", "folder"), "parameters: 'output' is not declared"),
     ],

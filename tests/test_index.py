@@ -8,7 +8,7 @@ import pytest
 
 from rca_lib.findings import Rate
 from rca_lib.questions.portfolio import Portfolio, SitePoint
-from rca_lib.reporting.index import VERDICTS, link_reports, write_index
+from rca_lib.reporting.index import link_reports, write_index
 
 HEADLINE = "Worse work: the error rate rose by 3.3 pp."
 FAILURE = {"cell": 4, "exception": "DataError", "message": "no <b>column</b> 'label'"}
@@ -55,8 +55,8 @@ def test_a_failed_run_is_shown_as_failed_with_its_reason(batch):
     page = write_index(batch).read_text()
     failed = rows_of(page)[1][2]
     assert '<span class="verdict failed">failed</span>' in failed
-    assert "DataError: no &lt;b&gt;column&lt;/b&gt; &#x27;label&#x27;" in failed
-    assert "3 reports: 1 failed, 1 worse and 1 first period." in page
+    assert "DataError: no &lt;b&gt;column&lt;/b&gt; &#39;label&#39;" in failed
+    assert "3 reports: 1 failed, 1 worse, 1 first period." in page
 
 
 def test_links_lead_to_the_files(batch):
@@ -76,8 +76,8 @@ def test_what_covers_all_sites_is_linked_first(batch):
 
 def test_the_words_that_are_used_are_explained(batch):
     page = write_index(batch).read_text()
-    used = {"failed", "worse", "first period"}
-    assert {word for word, meaning in VERDICTS.items() if f"<dd>{meaning}</dd>" in page} == used
+    explained = re.findall('<dt><span class="verdict [^"]*">([^<]*)</span></dt><dd>[^<]+</dd>', page)
+    assert explained == ["failed", "worse", "first period"]
 
 
 def test_text_from_the_data_is_escaped(tmp_path):

@@ -48,17 +48,17 @@ def test_clopper_pearson_agrees_with_r_binom(errors, items, low, high):
 
 
 @pytest.mark.parametrize(
-    ("agreed", "items", "low", "high"),
-    [(8, 15, 26.59, 78.73), (13, 15, 59.54, 98.34), (14, 15, 68.05, 99.83), (15, 15, 81.90, 100.0)],
+    ("agreed", "items", "low", "high"), [(8, 15, 26.59, 78.73), (13, 15, 59.54, 98.34), (14, 15, 68.05, 99.83)]
 )
-def test_minitabs_attribute_agreement_is_one_sided_at_full_agreement(agreed, items, low, high):
+def test_clopper_pearson_agrees_with_minitabs_attribute_agreement(agreed, items, low, high):
     # Minitab, attribute agreement analysis, ESSAY.MTW
-    ends = clopper_pearson(agreed, items, one_sided_at_ends=True)
-    assert np.multiply(ends, 100) == pytest.approx((low, high), abs=5e-3)
+    assert np.multiply(clopper_pearson(agreed, items), 100) == pytest.approx((low, high), abs=5e-3)
 
 
-def test_the_two_sided_interval_at_full_agreement_is_the_wider_one():
-    assert clopper_pearson(15, 15)[0] == pytest.approx(0.7820, abs=5e-5)  # 0.025 ** (1 / 15)
+def test_at_full_agreement_minitab_is_one_sided_and_the_usual_interval_wider():
+    # Minitab's 15 of 15, 81.90 to 100, puts the whole 5 % below, as two-sided 90 % does; two-sided 95 %: .025 ** (1/15)
+    assert clopper_pearson(15, 15, level=0.90) == pytest.approx((0.8190, 1.0), abs=5e-5)
+    assert clopper_pearson(15, 15) == pytest.approx((0.7820, 1.0), abs=5e-5)
 
 
 @pytest.mark.parametrize(

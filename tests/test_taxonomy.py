@@ -5,9 +5,9 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
-from rca_lib.audits.taxonomy_file import DEFAULT, KINDS, read_taxonomy
+from rca_lib.audits.taxonomy_file import DEFAULT, read_taxonomy
 from rca_lib.findings import DataError
-from rca_lib.questions.taxonomy import tag_errors
+from rca_lib.questions.taxonomy import KINDS, tag_errors
 from rca_lib.reporting.plots.taxonomy import plot_taxonomy
 
 TAXONOMY = read_taxonomy()
@@ -31,7 +31,7 @@ def _rows(*rows, **common):
 
 
 def _events(**event):
-    fixed = {"event_id": "e", "type": "policy_update", "start": START, "end": None, "scope": "policy=hate"}
+    fixed = {"event_id": "e", "type": "policy_update", "start": START, "end": pd.NaT, "scope": "policy=hate"}
     return pd.DataFrame([{**fixed, "title": "update", **event}])
 
 
@@ -45,7 +45,7 @@ def _why(audits, **options):
 
 def _no_rules(write):
     text = DEFAULT.read_text(encoding="utf-8")
-    return read_taxonomy(write(text[: text.index("\nrules:")] + "\nrules: []\n"))
+    return read_taxonomy(write(text[: text.index("\nrules:")] + "\nrules: {}\n"))
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------
@@ -58,32 +58,32 @@ def test_the_default_taxonomy_has_the_bones_the_owners_and_the_measurement_cause
     assert measured == {"MEA", "MEA.GT_WRONG", "MEA.GT_STALE", "MEA.GT_AMBIG", "MEA.SAMPLE"}
     assert (TAXONOMY.owner("MEA.GT_AMBIG"), TAXONOMY.owner("MEA.SAMPLE")) == ("policy", "qa")  # own, inherited
     assert (TAXONOMY.controllable_by("TOL.BUG"), TAXONOMY.controllable_by("PPL.SLIP")) == ("client", "site")
-    assert TAXONOMY.criticality["safety_critical"] == 25
-    assert set(TAXONOMY.kinds) == set(KINDS)
 
 
 FAULTS = [
-    ("  PPL.SLIP: {name:", "  PPL.SLIP: {nmae:", "unknown key 'nmae'"),
+    ("  PPL.SLIP: {name:", "  PPL.SLIP: {nmae:", "causes, PPL.SLIP, nmae: unknown key"),
     ("unknown: UNK.UNK", "unknown: UNK.UNKK", "unknown code 'UNK.UNKK'"),
     ("cause: MEA.GT_STALE", "cause: MEA.STALE", "unknown code 'MEA.STALE'"),
     ("  PPL: {name: People,", "  PPL: {name: People, parent: PPL.SLIP,", "cycle of parents"),
     ("  PPL: {name: People,", "  PPL: {name: People, parent: NONE,", "unknown parent 'NONE'"),
-    ("{tenure_days: {at_most: 30}}", "{tenure_dayz: {at_most: 30}}", "no column 'tenure_dayz'"),
-    ("{tenure_days: {at_most: 30}}", "{tenure_days: {at_most: soon}}", "at_most of tenure_days is 'soon'"),
-    ("{tenure_days: {at_most: 30}}", "{team: {at_most: 30}}", "at_most does not suit team"),
-    ("{tenure_days: {at_most: 30}}", "{team: {equals: [a]}}", r"equals of team is \['a'\]"),
-    ("{not_equal_column: policy_version_decided}", "{not_equal_column: policy_versio}", "no column 'policy_versio'"),
-    ("{dispute: {equals: upheld_rater}}", "{dispute: {equals: upheld}}", "dispute is never 'upheld'"),
+    ("  UNK: {name: Unknown, owner: qa,", "  UNK: {name: Unknown,", "causes, UNK, owner: Field required"),
+    ("  UNK: {name: Unknown, owner: qa,", "  UNK: [name, Unknown,", "no plain YAML"),
+    ("tenure_days <= 30", "tenure_dayz <= 30", '"tenure_dayz" not found'),
+    ("tenure_days <= 30", "tenure_days <= 'soon'", "rule 'first month of the rater': Conversion Error"),
+    ("tenure_days <= 30", "tenure_days <", "Parser Error"),
+    ("dispute = 'upheld_rater'", "dispute = 3", "Conversion Error"),
+    ("tenure_days <= 30", "(select count(*) from read_text('/etc/hosts')) > 0", "Permission Error"),
     ("confidence: 0.9", "confidence: 1.9", "less than or equal to 1"),
-    ("comment: ['\\bmis-?rout'", "comment: ['(?=mis-?rout)'", "no regular expression"),
-    ("event: {type: outage}", "event: {type: outrage}", "rules, .*, event, type"),
-    ("within_days: 14, names: policy", "within_days: 14, names: polcy", "no column 'polcy'"),
-    ("{name: outage, cause: ENV.OUTAGE,", "{name: dispute upheld, cause: ENV.OUTAGE,", "two rules are named"),
-    (", event: {type: outage}", "", "has no condition"),
+    (
+        "{cause: PRC.ROUTE, confidence: 0.6,\n     comment: ['",
+        "{cause: PRC.ROUTE, confidence: 0.6, comment: ['(?=a)",
+        "perl",
+    ),
+    ("event: {type: outage}", "event: {type: outrage}", "rules, outage, event, type"),
+    ("within_days: 14, names: policy", "within_days: 14, names: polcy", "event, names"),
+    ("  outage: {", "  dispute upheld: {", "stands twice"),
+    (", event: {type: outage}", "", "no condition"),
     ("  PPL.SLIP: {name", "  PPL.LAPSE: {name: x}\n  PPL.SLIP: {name", "stands twice"),
-    ("  technical: Technical", "  - technical: Technical", "no plain YAML"),
-    ("  non_critical: 1\n", "", "criticality lacks 'non_critical'"),
-    ("version: 1", "version: 2", "version"),
 ]
 
 
@@ -93,12 +93,9 @@ def test_a_fault_of_the_file_is_one_error_with_its_line(write, old, new, problem
     assert text.count(old) == 1
     with pytest.raises(DataError, match=problem) as caught:
         read_taxonomy(write(text.replace(old, new)))
+    # What stands twice is told at its second place, here two lines below; YAML itself may notice a line late.
     line = text[: text.index(old)].count("\n") + 1
-    # What is missing is told at its section, what stands twice at the second; YAML itself may notice a line late.
-    assert caught.value.first["line"] in {
-        "criticality lacks 'non_critical'": [text[: text.index("criticality:")].count("\n") + 1],
-        "stands twice": [line + 2],
-    }.get(problem, [line, line + 1])
+    assert caught.value.first["line"] in (line, line + 1, line + 2 if "PPL.LAPSE" in new else line)
     assert caught.value.first["file"] == "taxonomy.yml"
 
 
@@ -112,14 +109,13 @@ def test_a_file_that_is_not_there_empty_or_no_text_is_an_error(tmp_path, write):
         read_taxonomy(tmp_path / "binary.yml")
 
 
-def test_a_parent_may_be_named_and_a_code_is_found_by_its_last_part(write):
+def test_a_parent_may_be_named(write):
     text = DEFAULT.read_text(encoding="utf-8")
     added = "  PPL.SLIP: {name: slip}\n  OWN.MIS: {name: own, parent: PPL.SLIP, owner: me}\n"
     old = '  PPL.SLIP: {name: "Slip: right intention, wrong click"}\n'
     taxonomy = read_taxonomy(write(text.replace(old, added)))
     cause = taxonomy.causes["OWN.MIS"]
     assert (cause.bone, cause.owner, cause.controllable_by) == ("PPL", "me", "site")
-    assert (taxonomy.spellings["mis"], taxonomy.spellings["gt_stale"]) == ("OWN.MIS", "MEA.GT_STALE")
 
 
 # --- what -------------------------------------------------------------------------------------------------------------
@@ -147,7 +143,7 @@ def test_a_parent_may_be_named_and_a_code_is_found_by_its_last_part(write):
 def test_the_kind_follows_from_label_truth_and_action(row, what):
     tagging = tag_errors(_rows(row), TAXONOMY)
     assert [tag.what for tag in tagging.tags] == [what]
-    assert [(part.code, part.name, part.errors) for part in tagging.what] == [(what, TAXONOMY.kinds[what], 1)]
+    assert [(part.code, part.name, part.errors) for part in tagging.what] == [(what, KINDS[what], 1)]
 
 
 def test_labels_in_an_order_are_told_by_distance_and_must_be_on_the_scale():
@@ -196,7 +192,7 @@ def test_other_words_for_benign_are_declared():
 def test_a_rule_hints_at_the_planted_cause(row, why):
     (tag,) = tag_errors(_rows(row), TAXONOMY).tags
     assert tag.why == why
-    rule = next((rule for rule in TAXONOMY.rules if tag.by == f"rule:{rule.name}"), None)
+    rule = TAXONOMY.rules.get(tag.by.removeprefix("rule:"))
     assert (tag.by, tag.confidence) == ("none", 0.0) if why == "UNK.UNK" else tag.confidence == rule.confidence
 
 
@@ -211,18 +207,21 @@ def test_an_update_hints_for_14_days_and_only_on_its_policy():
     assert set(_why(audits, events=_events(type="staffing"))) == {"UNK.UNK"}
 
 
-def test_an_outage_hints_until_its_end_and_times_may_carry_a_zone():
-    audits = _rows({}, {"decided_at": START + pd.Timedelta(hours=3)})
-    events = _events(type="outage", start="2026-03-02T09:30:00+01:00", end="2026-03-02T12:30:00+01:00", scope="")
-    assert _why(audits, events=events) == ["ENV.OUTAGE", "UNK.UNK"]  # 08:30 to 11:30 UTC
+def test_an_outage_hints_until_its_end_or_for_a_day_while_it_is_open():
+    audits = _rows({}, {"decided_at": START + pd.Timedelta(hours=3)}, {"decided_at": START + pd.Timedelta(hours=25)})
+    closed = _events(type="outage", end=START + pd.Timedelta(hours=2), scope="")
+    assert _why(audits, events=closed) == ["ENV.OUTAGE", "UNK.UNK", "UNK.UNK"]
+    assert _why(audits, events=_events(type="outage", scope="")) == ["ENV.OUTAGE", "ENV.OUTAGE", "UNK.UNK"]
+    zoned = audits.assign(decided_at=audits["decided_at"].dt.tz_localize("UTC").dt.tz_convert("Asia/Manila"))
+    assert _why(zoned, events=closed) == ["ENV.OUTAGE", "UNK.UNK", "UNK.UNK"]
 
 
 def test_peoples_codes_win_over_rules_and_two_that_differ_leave_an_even_chance():
     rows = [
         ("PPL.KNOW", None),
-        ("know", "PPL.KNOW"),
+        (" PPL.KNOW", "PPL.KNOW"),
         ("PPL.KNOW", "POL.GAP"),
-        (None, "pol.gap"),
+        (None, "POL.GAP"),
         (None, None),
         ("UNK", None),
     ]
@@ -350,7 +349,7 @@ def test_row_order_and_engine_do_not_matter():
     audits, events = _mixed(), _events()
     tagging = tag_errors(audits, TAXONOMY, events=events)
     assert tag_errors(audits.sample(frac=1, random_state=3), TAXONOMY, events=events) == tagging
-    assert tag_errors(duckdb.from_df(audits), TAXONOMY, events=duckdb.from_df(events)) == tagging
+    assert tag_errors(duckdb.from_df(audits), TAXONOMY, events=events) == tagging
 
 
 def test_every_finding_leads_to_its_number():
@@ -379,8 +378,6 @@ def test_missing_columns_are_named_and_rules_without_theirs_are_told():
     assert "first month of the rater: no column tenure_days" in bare.not_available
     assert "comment tells of a slip: no column comment" in bare.not_available
     assert "outage: no events were given" in tag_errors(_rows({}), TAXONOMY).not_available
-    with pytest.raises(DataError, match="the events have no column 'start'"):
-        tag_errors(_rows({}), TAXONOMY, events=_events().drop(columns="start"))
 
 
 def test_comments_may_be_hostile_long_and_in_any_script(write):

@@ -77,6 +77,7 @@ def test_every_finding_leads_to_its_estimate():
     trend = find_changes(draw(4, rates))
     found = trend.findings()
     assert {finding.kind for finding in found} == {"step", "spike"}
+    assert "A spike of 1 step on 4 Feb 2026" in [finding.sentence for finding in found][-1]
     for finding in (*found, *find_changes(draw(2, np.full(120, 0.06))).findings()):
         assert isinstance(finding.estimate, Estimate)
     for finding in found:
@@ -114,7 +115,7 @@ def test_rates_above_one_half_are_read_as_well():
 
 def test_effective_counts_need_not_be_whole():
     counts = draw(1, DOUBLED)
-    half = counts.assign(errors=counts["errors"] * 0.37, items=counts["items"] * 0.37)
+    half = counts.assign(errors=counts["errors"] * 0.83, items=counts["items"] * 0.83)
     assert len(find_changes(half).changes) == 1
 
 

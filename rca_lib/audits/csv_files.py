@@ -235,7 +235,7 @@ def _place_rows(
     names, listed = ["row", "rejected", *cells], ", ".join(cells)
     rejected = engine.execute(
         "select line, min_by(csv_line, column_idx), min_by(error_message, column_idx) from reject_errors "
-        "group by line, byte_position order by line"
+        "group by line order by line"
     )
     count = write_rows(work / "rejected.csv", _split_rejected(rejected, delimiter, len(cells)), names)
     if not count and not blanks:

@@ -1,47 +1,44 @@
-"""The taxonomy file: the kinds of error, the causes with their owners, and the rules that hint at a cause."""
+"""The taxonomy file: causes with their owners, and the rules that hint at them. Read, checked, asked."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import duckdb
 import pandas as pd
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic import dataclasses as checked
-from yaml.error import MarkedYAMLError
 
-from rca_lib.audits.tables import AUDITS, DIMENSIONS, EVENT_TYPES, SEVERITIES, parse_scope
+from rca_lib.audits.tables import AUDITS, DIMENSIONS, EVENT_TYPES, parse_scope
 from rca_lib.findings import DataError
 from rca_lib.stats.clusters import read_texts
 
 DEFAULT = Path(__file__).resolve().parents[2] / "parameters" / "taxonomy.yml"
-KINDS = (
-    "over_enforcement", "under_enforcement", "wrong_policy", "wrong_label", "wrong_action", "wrong_escalation",
-    "incomplete", "one_step_off", "more_steps_off", "technical",
-)  # fmt: skip
 COLUMNS = {column.name: column.kind for column in AUDITS}
-Text = Annotated[str, Field(min_length=1)]
-Control = Literal["site", "client", "shared"]
-Place = tuple[str | int, ...]  # the keys that lead to a value of the file
+NUMBERS = ("number", "whole")
+NO_EVENTS = pd.DataFrame(columns=["type", "start", "end", "scope"])
+INHERITED = ("owner", "controllable_by", "measurement")
 STRICT = ConfigDict(extra="forbid")
+Text = Annotated[str, Field(min_length=1)]
+Place = tuple[str | int, ...]  # the keys that lead to a value of the file
 
 
-@dataclass(frozen=True, slots=True)
+@checked.dataclass(frozen=True, slots=True, config=STRICT)
 class Cause:
     """Why an error happened: its level-1 `bone`, who mends it, and whether it is the measurement's, not a rater's."""
 
     code: str
-    name: str
+    name: Text
     bone: str
-    owner: str
-    controllable_by: Control
-    measurement: bool
+    owner: Text
+    controllable_by: Literal["site", "client", "shared"]
+    measurement: bool = False
 
 
 @checked.dataclass(frozen=True, slots=True, config=STRICT)
@@ -58,10 +55,9 @@ class EventWindow:
 
 @checked.dataclass(frozen=True, slots=True, config=STRICT)
 class Rule:
-    """A hint at a cause: its condition holds, one of its comment patterns is found, its event came before.
+    """A hint at a cause: `when` (SQL on the columns of audits) holds, a `comment` pattern is found, its `event` was.
 
     `confidence` is the probability that the cause is the right one where the rule matches, as its author judges it.
-    `when` is a condition in SQL on the columns of audits; with a missing value it does not hold.
     """
 
     cause: str
@@ -70,25 +66,24 @@ class Rule:
     comment: list[Text] = field(default_factory=list)
     event: EventWindow | None = None
 
+    def __post_init__(self) -> None:
+        if not (self.when or self.comment or self.event):
+            raise ValueError("no condition: add when, comment or event")
+
     def columns(self) -> list[str]:
         """Return the columns that the rule reads."""
         words = [word.lower() for word in re.findall(r"'[^']*'|\w+", self.when)]
-        read = {"comment": self.comment, "decided_at": self.event}
-        return [word for word in words if word in COLUMNS] + [name for name, part in read.items() if part]
+        words += ["comment"] * bool(self.comment) + ["decided_at"] * bool(self.event)
+        return [word for word in words if word in COLUMNS]
 
 
-@dataclass(frozen=True, slots=True)
+@checked.dataclass(frozen=True, slots=True, config=STRICT)
 class Taxonomy:
-    """What can go wrong and why: names of the kinds, severity weights, causes by code, rules by name, the first first.
+    """Causes by code, rules by name in order of precedence, and `unknown`, the code of no cause found."""
 
-    `unknown` is the code of no cause found.
-    """
-
-    kinds: Mapping[str, str]
-    criticality: Mapping[str, float]
-    causes: Mapping[str, Cause]
+    causes: Annotated[dict[str, Cause], BeforeValidator(lambda entries: _inherit(entries))]
     unknown: str
-    rules: Mapping[str, Rule]
+    rules: dict[Text, Rule]
 
     def name(self, code: str) -> str:
         """Return what a code stands for."""
@@ -118,72 +113,89 @@ def read_taxonomy(path: str | Path | None = None) -> Taxonomy:
     >>> taxonomy.causes["MEA.GT_STALE"].measurement, taxonomy.owner("TRN.UPD")
     (True, 'training')
     """
-    file = DEFAULT if path is None else Path(path)
-    if not file.is_file():
-        raise DataError(f"no taxonomy file {file}", mend="name one, or restore parameters/taxonomy.yml of the project")
-    node: yaml.Node | None = None
+    file, lines = DEFAULT if path is None else Path(path), {(): 1}
     try:
-        loader = _Loader(file.read_text(encoding="utf-8-sig"))
-        node = loader.get_single_node()
-        return _build(TypeAdapter(_File).validate_python(loader.construct_document(node) if node else None))
+        content = _construct(yaml.compose(file.read_text(encoding="utf-8-sig"), yaml.BaseLoader), (), lines)
+        taxonomy = TypeAdapter(Taxonomy).validate_python(content)
+        _check(taxonomy)
+        return taxonomy
+    except OSError as error:
+        raise DataError(f"no taxonomy file {file}", mend="name one, or restore parameters/taxonomy.yml") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark, mend = getattr(error, "problem_mark", None), "mend the line; save the file as UTF-8"
+        line, problem = mark.line + 1 if mark else 1, f"no plain YAML: {getattr(error, 'problem', error)}"
     except (_Fault, ValidationError) as error:
         place, problem, mend = error.args if isinstance(error, _Fault) else _tell_first(error)
-        line = _find_line(node, place)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark, problem = getattr(error, "problem_mark", None), f"no plain YAML: {getattr(error, 'problem', error)}"
-        line, mend = mark.line + 1 if mark else 1, "mend the line; save the file as UTF-8"
+        line = next(lines[place[:keys]] for keys in range(len(place), -1, -1) if place[:keys] in lines)
     raise DataError(problem, first={"file": file.name, "line": line}, mend=mend)
 
 
-def ask_rules(rules: Mapping[str, Rule], rows: pd.DataFrame, events: pd.DataFrame) -> list[str]:
+def ask_rules(rules: Mapping[str, Rule], rows: pd.DataFrame, events: pd.DataFrame = NO_EVENTS) -> list[str]:
     """Return for each row the name of the first rule that matches, "" where none does.
 
-    `rows` hold at least the columns that the rules read; `events` have `type`, `start`, `end` and `scope`, in UTC
-    without a zone, and match nothing where their scope is on a column that the rows lack.
+    `rows` hold the columns that the rules read, of which a missing value makes no rule match; `events` have `type`,
+    `start`, `end` (UTC, without a zone) and `scope`, and match nothing where it is on a column that the rows lack.
+    Patterns are RE2's: none can run away on a hostile text.
     """
-    conditions = {name: " and ".join(_write_parts(rule, events, list(rows)).values()) for name, rule in rules.items()}
-    cases = " ".join(f"when {condition} then {_quote(name)}" for name, condition in conditions.items())
+    cases = [f"when {_write_rule(rule, events, list(rows))} then {_quote(name)}" for name, rule in rules.items()]
     with _open_engine(rows) as engine:
-        return [name for (name,) in engine.execute(f"select case {cases} when true then '' end from facts").fetchall()]
+        answers = engine.execute(f"select case {' '.join(cases)} when true then '' end from facts").fetchall()
+    return [name for (name,) in answers]
 
 
-@checked.dataclass(frozen=True, slots=True, config=STRICT)
-class _Cause:
-    name: Text
-    parent: str | None = None
-    owner: Text | None = None
-    controllable_by: Control | None = None
-    measurement: bool | None = None
-
-
-@checked.dataclass(frozen=True, slots=True, config=STRICT)
-class _File:
-    version: Literal["1"]
-    what: Annotated[dict[Literal[KINDS], Text], Field(min_length=len(KINDS))]  # type: ignore[valid-type]
-    criticality: Annotated[
-        dict[Literal[SEVERITIES], Annotated[float, Field(ge=0)]],  # type: ignore[valid-type]
-        Field(min_length=len(SEVERITIES)),
-    ]
-    causes: dict[Text, _Cause]
-    unknown: str
-    rules: dict[Text, Rule]
-
-
-class _Loader(yaml.BaseLoader):
-    """Reads scalars as text and refuses a key that is written twice, of which YAML would keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, object]:
-        """Construct a mapping as YAML does."""
-        keys = [key.value for key, _ in node.value]
-        for place, key in enumerate(keys):
-            if key in keys[:place]:
-                mark = node.value[place][0].start_mark
-                raise MarkedYAMLError(problem=f"the key {key!r} stands twice", problem_mark=mark)
-        return super().construct_mapping(node, deep)
+def _open_engine(rows: pd.DataFrame) -> duckdb.DuckDBPyConnection:
+    """Open an engine that sees the rows as `facts`, typed by the contract, and neither files nor the network."""
+    facts = {name: read_texts(rows, name).replace("", None) for name in rows}
+    for name in set(facts) & set(COLUMNS):
+        if COLUMNS[name] in NUMBERS:
+            facts[name] = pd.to_numeric(facts[name], errors="coerce")
+        elif COLUMNS[name] == "time":
+            facts[name] = pd.to_datetime(rows[name], utc=True, format="ISO8601", errors="coerce").dt.tz_localize(None)
+    return duckdb.connect(config={"enable_external_access": "false"}).register("facts", pd.DataFrame(facts))
 
 
 class _Fault(Exception):  # noqa: N818
-    """A fault that only the whole file shows: the keys that lead to it, the problem, the mend."""
+    """What is wrong with the file: the keys that lead to it, the problem, the mend."""
+
+
+def _construct(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Any:
+    """Return a node's content with scalars as text, and note the line of each key."""
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(one, (*place, number), lines) for number, one in enumerate(node.value)]
+    if not isinstance(node, yaml.MappingNode):
+        return node and node.value
+    content: dict[str, Any] = {}
+    for key, value in node.value:
+        lines[(*place, key.value)] = key.start_mark.line + 1
+        if key.value in content:  # YAML would keep the last
+            raise _Fault((*place, key.value), f"the key {key.value!r} stands twice", "take one of them out")
+        content[key.value] = _construct(value, (*place, key.value), lines)
+    return content
+
+
+def _inherit(entries: Any) -> Any:
+    """Complete each cause by what its nearest forebear says of owner, controllable_by and measurement."""
+    if not isinstance(entries, dict) or not all(isinstance(entry, dict) for entry in entries.values()):
+        return entries  # told of by the check that follows
+    causes = {}
+    for code, entry in entries.items():
+        line = _find_forebears(entries, code)
+        passed_on = {key: entries[one][key] for one in reversed(line) for key in INHERITED if key in entries[one]}
+        own = {key: value for key, value in entry.items() if key != "parent"}
+        causes[code] = {**passed_on, **own, "code": code, "bone": line[-1]}
+    return causes
+
+
+def _find_forebears(entries: Mapping[str, Mapping[str, str]], code: str) -> list[str]:
+    """Return the code, its parent (named, or before its last dot), and so on up to its bone."""
+    line = [code]
+    while parent := entries[line[-1]].get("parent") or line[-1].rpartition(".")[0]:
+        _require(parent, entries, ("causes", line[-1]), "unknown parent")
+        if parent in line:
+            circle = " > ".join([*line, parent])
+            raise _Fault(("causes", line[-1]), f"a cycle of parents: {circle}", "give one of them another parent")
+        line.append(parent)
+    return line
 
 
 def _tell_first(error: ValidationError) -> tuple[Place, str, str]:
@@ -193,98 +205,44 @@ def _tell_first(error: ValidationError) -> tuple[Place, str, str]:
     return first["loc"], f"{', '.join(map(str, first['loc']))}: {problem}", "arrange it as parameters/taxonomy.yml"
 
 
-def _find_line(node: yaml.Node | None, place: Place) -> int:
-    """Return the last line that the keys still lead to."""
-    line = node.start_mark.line if node else 0
-    for key in place:
-        if isinstance(node, yaml.MappingNode) and (pairs := [pair for pair in node.value if pair[0].value == key]):
-            line, node = pairs[0][0].start_mark.line, pairs[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int):
-            node = node.value[key]
-            line = node.start_mark.line
-    return line + 1
+def _check(taxonomy: Taxonomy) -> None:
+    """Check the codes, and ask each rule of a row with every column of the contract."""
+    _require(taxonomy.unknown, taxonomy.causes, ("unknown",), "unknown code")
+    row = pd.DataFrame([{name: "1" if kind in NUMBERS else "a" for name, kind in COLUMNS.items()}])
+    with _open_engine(row) as engine:
+        for name, rule in taxonomy.rules.items():
+            _require(rule.cause, taxonomy.causes, ("rules", name, "cause"), "unknown code")
+            try:
+                engine.execute(f"select 1 from facts where {_write_rule(rule, NO_EVENTS, ())}")
+            except duckdb.Error as error:
+                problem = " ".join(str(error).partition("\n\nLINE")[0].split())
+                mend = "when takes SQL on the columns of audits, comment takes regular expressions as RE2 reads them"
+                raise _Fault(("rules", name), f"rule {name!r}: {problem}", mend) from error
 
 
-def _build(file: _File) -> Taxonomy:
-    causes = {code: _build_cause(file.causes, code) for code in file.causes}
-    _require(file.unknown, causes, ("unknown",), "unknown code")
-    with _open_engine(pd.DataFrame([dict.fromkeys(COLUMNS, "a")])) as engine:  # a row, so that values are read too
-        for name, rule in file.rules.items():
-            _require(rule.cause, causes, ("rules", name, "cause"), "unknown code")
-            _check_rule(rule, ("rules", name), engine)
-    return Taxonomy(file.what, file.criticality, causes, file.unknown, file.rules)
-
-
-def _build_cause(entries: Mapping[str, _Cause], code: str) -> Cause:
-    """Build a cause; owner, controllable_by and measurement are its own or its nearest forebear's."""
-    line = [code]
-    while parent := entries[line[-1]].parent or line[-1].rpartition(".")[0]:
-        _require(parent, entries, ("causes", line[-1]), "unknown parent")
-        if parent in line:
-            circle = " > ".join([*line, parent])
-            raise _Fault(("causes", line[-1]), f"a cycle of parents: {circle}", "give one of them another parent")
-        line.append(parent)
-    names = ("owner", "controllable_by", "measurement")
-    inherited = {
-        name: getattr(entries[step], name)
-        for step in reversed(line)
-        for name in names
-        if getattr(entries[step], name) is not None
-    }
-    if not {"owner", "controllable_by"} <= set(inherited):
-        raise _Fault(("causes", code), f"{code} has no owner or controllable_by", "add them, or to its parent")
-    return Cause(code, entries[code].name, line[-1], **{"measurement": False, **inherited})
-
-
-def _require(word: str, words: Collection[str], place: Place, problem: str) -> None:
+def _require(word: str, words: Mapping[str, Any], place: Place, problem: str) -> None:
     if word not in words:
         near = get_close_matches(word, words, cutoff=0.5) or sorted(words)
         raise _Fault(place, f"{problem} {word!r}", f"choose {' or '.join(near)}")
 
 
-def _check_rule(rule: Rule, place: Place, engine: duckdb.DuckDBPyConnection) -> None:
-    parts = _write_parts(rule, pd.DataFrame(columns=["type"]), ())
-    if not parts:
-        raise _Fault(place, f"the rule {place[-1]!r} has no condition", "add when, comment or event")
-    for part, condition in parts.items():
-        try:
-            engine.execute(f"select 1 from facts where {condition}")
-        except duckdb.Error as error:
-            problem = " ".join(str(error).partition("\n\nLINE")[0].split())
-            mend = "comment takes regular expressions (RE2), when a condition in SQL on the columns of audits"
-            raise _Fault((*place, part), f"{', '.join(map(str, place))}, {part}: {problem}", mend) from error
+def _write_rule(rule: Rule, events: pd.DataFrame, known: Sequence[str]) -> str:
+    parts = [f"({rule.when})"] if rule.when else []
+    if rule.comment:
+        parts.append(f"regexp_matches(comment, {_quote('|'.join(f'(?:{one})' for one in rule.comment))}, 'i')")
+    if rule.event:
+        parts.append(_write_event(rule.event, events, known))
+    return " and ".join(parts)
 
 
-def _open_engine(rows: pd.DataFrame) -> duckdb.DuckDBPyConnection:
-    """Open the rows as `facts`, typed by the contract; the engine sees nothing else, neither files nor the network."""
-    facts = {name: read_texts(rows, name).replace("", None) for name in rows}
-    for name, texts in facts.items():
-        if COLUMNS.get(name) in ("number", "whole"):
-            facts[name] = pd.to_numeric(texts, errors="coerce")
-        elif COLUMNS.get(name) == "time":
-            facts[name] = pd.to_datetime(rows[name], utc=True, format="ISO8601", errors="coerce").dt.tz_localize(None)
-    engine = duckdb.connect(config={"enable_external_access": "false"})
-    return engine.register("facts", pd.DataFrame(facts))
-
-
-def _write_parts(rule: Rule, events: pd.DataFrame, known: Collection[str]) -> dict[str, str]:
-    """Write the parts that a rule has as conditions in SQL, which no missing value passes.
-
-    The engine's patterns are RE2's: none can run away on a hostile text.
-    """
-    patterns = _quote("|".join(f"(?:{one})" for one in rule.comment))
-    parts = {"when": f"({rule.when})", "comment": f"regexp_matches(comment, {patterns}, 'i')"}
-    parts["event"] = _write_event(rule.event, events, known) if rule.event else ""
-    return {part: condition for part, condition in parts.items() if getattr(rule, part)}
-
-
-def _write_event(window: EventWindow, events: pd.DataFrame, known: Collection[str]) -> str:
+def _write_event(window: EventWindow, events: pd.DataFrame, known: Sequence[str]) -> str:
     moments = ["false"]
     for event in events[events["type"] == window.type].itertuples():
         scope = parse_scope(event.scope)
         if (not window.names or window.names in scope) and set(scope) <= set(known):
-            days = window.within_days
-            end = event.end if days is None else event.start + pd.Timedelta(days=days)
+            days = 1 if window.within_days is None else window.within_days
+            closed = window.within_days is None and pd.notna(event.end)
+            end = event.end if closed else event.start + pd.Timedelta(days=days)
             inside = [f"decided_at between timestamp '{event.start}' and timestamp '{end}'"]
             inside += ['"' + name.replace('"', '""') + '" glob ' + _quote(value) for name, value in scope.items()]
             moments.append(" and ".join(inside))

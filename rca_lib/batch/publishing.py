@@ -12,13 +12,14 @@ import subprocess
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cache
-from html import escape
 from pathlib import Path
 from typing import Literal
 
 import rca_lib
 from rca_lib.batch.grid import Run
-from rca_lib.reporting.html import write_page
+from rca_lib.reporting.html import fill_template
+
+LIBRARY = Path(rca_lib.__file__).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +60,17 @@ def sweep(run: Run, out: Path) -> Path:
 def publish(run: Run, new: Path, page: str, failure: Failure | None, started: datetime, seconds: float) -> Outcome:
     """Write what the run still owes and put its folder into its place."""
     (new / "report.html").write_text(page, encoding="utf-8")
-    record = {
-        "outcome": "failed" if failure else "succeeded",
-        "site": run.site,
-        "period": run.period,
+    outcome = Outcome(run, "failed" if failure else "succeeded", round(seconds, 2), str(failure) if failure else None)
+    record = asdict(run) | {
         "notebook": run.notebook.name,
-        "parameters": dict(run.parameters),
+        "outcome": outcome.outcome,
+        "error": asdict(failure) if failure else None,
         "started": started.isoformat(timespec="seconds"),
-        "seconds": round(seconds, 2),
+        "seconds": outcome.seconds,
         "versions": _versions(),
         "commit": _commit(),
-        "fingerprint": run.fingerprint,
         "inputs": _inputs(run),
         "files": {file.relative_to(new).as_posix(): _sha256(file) for file in sorted(new.rglob("*")) if file.is_file()},
-        "error": asdict(failure) if failure else None,
     }
     (new / "run.json").write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     final, old = new.with_name(Path(run.folder).name), new.with_suffix(".old")
@@ -80,21 +78,13 @@ def publish(run: Run, new: Path, page: str, failure: Failure | None, started: da
         final.rename(old)
     new.rename(final)
     shutil.rmtree(old, ignore_errors=True)
-    return Outcome(run, record["outcome"], record["seconds"], str(failure) if failure else None)
+    return outcome
 
 
 def write_failure(run: Run, failure: Failure, source: str = "") -> str:
     """Return the page that takes the place of a report that could not be made; `source` is the cell's."""
-    code = f"<h2>The cell</h2><pre>{escape(source)}</pre>" if source else ""
-    place = f"Cell {failure.cell} of report.ipynb. " if failure.cell else ""
     told, _, mend = failure.message.partition(" Mend: ")
-    mend = mend or MENDS.get(failure.exception, "Open report.ipynb beside this page at that cell; then run it again.")
-    body = (
-        "<h1>This report could not be made</h1>"
-        f'<div class="failure" role="alert"><p>{place}<strong>{escape(failure.exception)}</strong>: '
-        f"{escape(told)}</p></div><h2>What to do</h2><p>{escape(mend[:1].upper() + mend[1:])}</p>{code}"
-    )
-    return write_page(body, **frame_of(run))
+    return fill_template("failure.html.j2", failure=failure, told=told, mend=mend, source=source, **frame_of(run))
 
 
 def frame_of(run: Run) -> dict[str, str]:
@@ -131,16 +121,13 @@ def _versions() -> dict[str, str]:
 
 
 @cache
-def _library() -> str:
-    files = sorted(
-        file for file in Path(rca_lib.__file__).parent.rglob("*.*") if file.is_file() and file.suffix != ".pyc"
-    )
-    return hashlib.sha256("".join(_sha256(file) for file in files).encode()).hexdigest()
+def _library() -> list[str]:
+    return [_sha256(file) for file in sorted(LIBRARY.rglob("*.*")) if file.is_file() and file.suffix != ".pyc"]
 
 
 @cache
 def _commit() -> str | None:
-    command = ["git", "-C", str(Path(rca_lib.__file__).parent), "rev-parse", "HEAD"]
+    command = ["git", "-C", str(LIBRARY), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
@@ -149,11 +136,3 @@ def _commit() -> str | None:
 
 def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
-
-
-MENDS = {
-    "CellTimeoutError": "Give the batch a larger timeout_seconds.",
-    **dict.fromkeys(("DeadKernelError", "BrokenProcessPool"), "Run fewer at the same time: --workers 1."),
-    "SystemExit": "Take out what ends the notebook before its last cell.",
-    "NothingSaved": "Let the notebook's last cell save its findings and claims into the folder `output`.",
-}

@@ -1,4 +1,4 @@
-"""Run the grid: Papermill over notebooks in worker processes, each report published whole or not at all."""
+"""Run the grid: Papermill over notebooks in processes of their own, each report published whole or not at all."""
 
 from __future__ import annotations
 
@@ -38,6 +38,10 @@ FIXED = {
     **{"PYTHONHASHSEED": "0", "TZ": "UTC", "SOURCE_DATE_EPOCH": "315532800", "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
 }
 OWED = ("findings.json", "claims.json")
+KERNEL_STARTS_WITHIN = 180  # seconds; a busy machine takes long
+# Forked from a process that has imported all this: a new one costs nothing.
+PROCESSES = multiprocessing.get_context("forkserver" if os.name == "posix" else "spawn")
+PROCESSES.set_forkserver_preload([__name__])
 
 
 def run_grid(
@@ -47,70 +51,69 @@ def run_grid(
     workers: int = 2,
     force: bool = False,
     environment: Sequence[str] = (),
-    on_progress: Callable[[Outcome], object] | None = None,
+    on_progress: Callable[[Outcome], object] = lambda _: None,
 ) -> tuple[Outcome, ...]:
     """Run notebooks into `out`, one folder for each; return how each ended, in the order of the runs.
 
-    Parameters
-    ----------
-    runs, out
-        What `plan_runs` returned; the batch's folder, where each report is the whole earlier or the whole new one.
-    workers
-        How many run at the same time; the reports do not depend on it.
-    force
-        Run also what has a report of the same notebook, parameters, data, library and packages.
-    environment
-        Environment variables that notebooks may read, by name; their values are blotted out of what is written.
-    on_progress
-        Called with each outcome as it comes.
+    A folder holds the whole earlier or the whole new report, whatever stops the run; `workers` run at the same time.
+    A report of the same notebook, parameters, data, library and packages stands, unless `force`. Notebooks read those
+    environment variables that `environment` names; their values are blotted out of what is written. `on_progress` is
+    called with each outcome as it comes.
 
     Raises
     ------
     ValueError
         If two runs share a folder or a named environment variable is not set.
     """
-    variables = _variables(environment)
-    secrets = tuple(os.environ[name] for name in environment if len(os.environ[name]) > 5)  # a short one is no secret
+    unset = [name for name in environment if name not in os.environ]
+    if unset:
+        raise ValueError(f"the environment variable {unset[0]} is not set")
     if len({run.folder for run in runs}) < len(runs):
         raise ValueError("two runs have the same folder")
     for run in runs:
         sweep(run, out)
+    kept_names = [name for name in (*HANDED_ON, *environment) if name in os.environ]
+    secrets = tuple(os.environ[name] for name in environment if len(os.environ[name]) > 5)  # a short one is no secret
     outcomes: dict[str, Outcome] = {}
-    with _hiring(variables) as hire:
-        for outcome in _run_all(runs, out, hire, workers, secrets, force):
-            outcomes[outcome.run.folder] = outcome
-            if on_progress:
+    with tempfile.TemporaryDirectory(prefix="rca-") as home, _leaving_no_process():
+        variables = {name: os.environ[name] for name in kept_names} | FIXED | {"IPYTHONDIR": home}
+        for stage in sorted({run.stage for run in runs}):
+            due = [run for run in runs if run.stage == stage]
+            # What reads the reports of earlier stages is made anew where one of them is.
+            anew = force or not all(outcome.kept for outcome in outcomes.values())
+            for outcome in _run_stage(due, out, workers, anew, variables, secrets):
+                outcomes[outcome.run.folder] = outcome
                 on_progress(outcome)
     return tuple(outcomes[run.folder] for run in runs)
 
 
-def _variables(environment: Sequence[str]) -> dict[str, str]:
-    unset = [name for name in environment if name not in os.environ]
-    if unset:
-        raise ValueError(f"the environment variable {unset[0]} is not set")
-    return {name: os.environ[name] for name in (*HANDED_ON, *environment) if name in os.environ} | FIXED
+def _run_stage(
+    runs: list[Run], out: Path, workers: int, anew: bool, variables: dict[str, str], secrets: tuple[str, ...]
+) -> Iterator[Outcome]:
+    standing = {} if anew else {run.folder: kept for run in runs if (kept := find_standing(run, out))}
+    yield from standing.values()
+    waiting = [run for run in runs if run.folder not in standing]
+    busy: dict[Future[Outcome], Run] = {}
+    while waiting or busy:
+        while waiting and len(busy) < max(1, workers):
+            run = waiting.pop(0)
+            # A pool for each run: a process that dies takes only its own run along.
+            pool = ProcessPoolExecutor(1, PROCESSES, _start_worker, (variables,))
+            busy[pool.submit(_run_one, run, out, secrets)] = run
+            pool.shutdown(wait=False)
+        for future in wait(busy, return_when=FIRST_COMPLETED).done:
+            yield _ended(future, busy.pop(future), out)
 
 
 @contextmanager
-def _hiring(variables: dict[str, str]) -> Iterator[Callable[[], ProcessPoolExecutor]]:
-    """Hand out workers; each is a pool of one process, so that a process that dies takes only its own run along."""
-    before, hired = set(multiprocessing.active_children()), []
-    with tempfile.TemporaryDirectory(prefix="rca-") as home:
-
-        def hire() -> ProcessPoolExecutor:
-            spawn, start = multiprocessing.get_context("spawn"), (variables | {"IPYTHONDIR": home},)
-            hired.append(ProcessPoolExecutor(1, mp_context=spawn, initializer=_start_worker, initargs=start))
-            return hired[-1]
-
-        try:
-            yield hire
-        except BaseException:
-            for process in set(multiprocessing.active_children()) - before:
-                process.terminate()
-            raise
-        finally:
-            for worker in hired:
-                worker.shutdown(cancel_futures=True)
+def _leaving_no_process() -> Iterator[None]:
+    others = set(multiprocessing.active_children())
+    try:
+        yield
+    finally:
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+            process.join()
 
 
 def _start_worker(variables: dict[str, str]) -> None:
@@ -120,32 +123,6 @@ def _start_worker(variables: dict[str, str]) -> None:
     signal.signal(signal.SIGINT, lambda *_: None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     logging.getLogger("papermill").setLevel(logging.CRITICAL)
-
-
-def _run_all(
-    runs: Sequence[Run],
-    out: Path,
-    hire: Callable[[], ProcessPoolExecutor],
-    workers: int,
-    secrets: tuple[str, ...],
-    force: bool,
-) -> Iterator[Outcome]:
-    idle, busy, renewed = [hire() for _ in range(max(1, workers))], {}, force
-    for stage in sorted({run.stage for run in runs}):
-        due = [run for run in runs if run.stage == stage]
-        # What reads the reports of earlier stages is made anew where one of them is.
-        standing = {} if renewed else {run.folder: find_standing(run, out) for run in due}
-        yield from filter(None, standing.values())
-        waiting = [run for run in due if not standing.get(run.folder)]
-        renewed = renewed or bool(waiting)
-        while waiting or busy:
-            while waiting and idle:
-                run, worker = waiting.pop(0), idle.pop()
-                busy[worker.submit(_run_one, run, out, secrets)] = worker, run
-            for future in wait(busy, return_when=FIRST_COMPLETED).done:
-                worker, run = busy.pop(future)
-                idle.append(hire() if isinstance(future.exception(), BrokenProcessPool) else worker)
-                yield _ended(future, run, out)
 
 
 def _ended(future: Future[Outcome], run: Run, out: Path) -> Outcome:
@@ -167,11 +144,12 @@ def _run_one(run: Run, out: Path, secrets: tuple[str, ...]) -> Outcome:
     new = sweep(run, out)
     new.mkdir(parents=True)
     halted = _execute(run, new)
-    begun = _tidy(new / "report.ipynb")
     for file in [new / "report.ipynb", *new.glob("*.json")]:
         file.write_bytes(_blot(file.read_bytes(), secrets))
     node = nbformat.read(new / "report.ipynb", as_version=4)
-    failure = _fault(run, node, new, halted, begun)
+    begun = _tidy(node)
+    nbformat.write(node, new / "report.ipynb")
+    failure = replace(halted, cell=begun) if halted else _fault(run, node, new)
     source = node.cells[failure.cell - 1].source if failure and failure.cell else ""
     page = write_failure(run, failure, source) if failure else export_html(node, **frame_of(run))
     return publish(run, new, page, failure, started, time.perf_counter() - clock)
@@ -188,6 +166,7 @@ def _execute(run: Run, new: Path) -> Failure | None:
             language="python",
             progress_bar=False,
             kernel_manager_class=_ThisPython,
+            start_timeout=KERNEL_STARTS_WITHIN,
             execution_timeout=run.timeout_seconds,
             shutdown_kernel="immediate",
             record_timing=False,
@@ -215,20 +194,6 @@ class _ThisPython(AsyncKernelManager):
         return KernelSpec(argv=argv, display_name="Python 3", language="python")
 
 
-def _tidy(file: Path) -> int:
-    """Take out the marks and times that Papermill leaves, so that the same run is the same file; count cells begun."""
-    node = nbformat.read(file, as_version=4)
-    node.cells = [cell for cell in node.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", ())]
-    node.metadata.pop("papermill", None)
-    begun = 0
-    for number, cell in enumerate(node.cells, start=1):
-        begun = number if cell.metadata.pop("papermill", {}).get("start_time") else begun
-        if "injected-parameters" in cell.metadata.get("tags", ()):
-            cell.id = "injected-parameters"
-    nbformat.write(node, file)
-    return begun
-
-
 def _blot(text: bytes, secrets: tuple[str, ...]) -> bytes:
     for secret in secrets:
         for spelling in (secret, json.dumps(secret)[1:-1], json.dumps(json.dumps(secret)[1:-1])[1:-1]):
@@ -236,9 +201,19 @@ def _blot(text: bytes, secrets: tuple[str, ...]) -> bytes:
     return re.sub(rb"(\w://)[^\s/@:\"]+:[^\s/@\"]+@", rb"\1***@", text)
 
 
-def _fault(run: Run, node: NotebookNode, new: Path, halted: Failure | None, begun: int) -> Failure | None:
-    if halted:
-        return replace(halted, cell=begun)
+def _tidy(node: NotebookNode) -> int:
+    """Take out the marks and times that Papermill leaves, so that the same run is the same file; count cells begun."""
+    node.cells = [cell for cell in node.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", ())]
+    node.metadata.pop("papermill", None)
+    begun = 0
+    for number, cell in enumerate(node.cells, start=1):
+        begun = number if cell.metadata.pop("papermill", {}).get("start_time") else begun
+        if "injected-parameters" in cell.metadata.get("tags", ()):
+            cell.id = "injected-parameters"
+    return begun
+
+
+def _fault(run: Run, node: NotebookNode, new: Path) -> Failure | None:
     for number, cell in enumerate(node.cells, start=1):
         for output in cell.get("outputs", ()):
             if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", ()):

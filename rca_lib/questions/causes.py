@@ -225,7 +225,9 @@ def _mix_causes(known: _Known) -> list[Cause]:
         return []
     event = known.event_of("routing_change", "external")
     told = f" {_named(event)} fits." if event is not None else ""
-    sentence = f"The mix of the work grew harder; its quality within each kind of work did not fall.{told}"
+    worse = any(finding.kind == "slice" and _points(finding) > 0 for finding in known.findings)
+    within = "part of the change is no worse work" if worse else "its quality within each kind of work did not fall"
+    sentence = f"The mix of the work grew harder; {within}.{told}"
     return [known.cause("ENV.MIX", sentence, "shown", mix, share=share, event=event)]
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from rca_lib.audits.counting import collect, column_names, fetch_errors, open_table
+from rca_lib.audits.counting import fetch_errors, open_table
 from rca_lib.findings import Finding, Grade, Rate
 from rca_lib.stats.clusters import STABLE, read_texts, split_texts
 from rca_lib.stats.rates import clustered_rate
 
-LARGE, EXAMPLES, NAMED = 150, 10, 2
+LARGE, EXAMPLES = 150, 10
+TEXTS = ("audit_id", "policy", "label", "truth", "rater", "comment")
 ALONE = 0.5  # a rater with more than this share of a cluster carries it
 
 
@@ -50,8 +50,8 @@ class Disagreements:
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per cluster: its fields, `share` with its interval `low` and `high`, and no comment."""
-        shares = [{"share": one.share.value, "low": one.share.low, "high": one.share.high} for one in self.clusters]
-        rows = [asdict(one) | share for one, share in zip(self.clusters, shares, strict=True)]
+        ends = ("share", "low", "high")
+        rows = [asdict(one) | dict(zip(ends, astuple(one.share)[2:5], strict=True)) for one in self.clusters]
         return pd.DataFrame(rows, columns=[*Cluster.__dataclass_fields__, "low", "high"])
 
     def summary(self) -> str:
@@ -75,15 +75,14 @@ class Disagreements:
 def cluster_disagreements(audits: Any, *, seed: int = 0) -> Disagreements:
     """Group the errors by policy, label and truth, and large groups by what the comments say.
 
-    A group of 150 comments or more is split by text if the split is the same on resamples (`split_texts`); errors
-    without a comment are then a part of their own. No error is dropped.
+    A group of 150 comments or more is split by text if the split is the same on resamples; it is learned from 2,000 of
+    the group's comments at most, drawn by `seed`, and places the others (`split_texts`). Errors without a comment are
+    then a part of their own. No error is dropped.
 
     Parameters
     ----------
     audits
         One row per audited decision, with `audit_id`; `policy`, `rater`, `weight` and `comment` where they are there.
-    seed
-        For the resamples.
 
     Raises
     ------
@@ -102,87 +101,65 @@ def cluster_disagreements(audits: Any, *, seed: int = 0) -> Disagreements:
     >>> [(cluster.id, cluster.errors, cluster.raters) for cluster in cluster_disagreements(audits).clusters]
     [('hate: benign for hate', 2, 2), ('spam: hate for spam', 1, 1)]
     """
-    names = ("audit_id", "label", "truth")
-    open_table(audits, needs=names)
-    rows = fetch_errors(audits, (*names, "policy", "rater", "weight", "comment"))
-    rows = rows.sort_values("audit_id", ignore_index=True, kind="stable")
-    for name in ("audit_id", "policy", "label", "truth", "rater", "comment"):
-        rows[name] = read_texts(rows, name)
-    rows["terms"], large, split = "", [], []
+    open_table(audits, needs=("audit_id", "label", "truth"))
+    rows = fetch_errors(audits, (*TEXTS, "weight")).sort_values("audit_id", ignore_index=True, kind="stable")
+    rows = rows.assign(**{name: read_texts(rows, name) for name in TEXTS}, terms="")
+    done = []
     for _, group in rows.groupby(["policy", "label", "truth"], sort=True):
         spoken = group.index[group["comment"].str.strip() != ""]
         if len(spoken) >= LARGE:
-            found = split_texts(rows.loc[spoken, "comment"].tolist(), seed=seed)
-            large.append(found.stability)
-            if len(found.terms) > 1:
-                split.append(found.stability)
-                rows.loc[group.index, "terms"] = "no comment"
-                named = np.array([", ".join(sorted(terms[:NAMED])) for terms in found.terms], object)
-                rows.loc[spoken, "terms"] = named[list(found.parts)]
+            split = split_texts(rows.loc[spoken, "comment"].tolist(), seed=seed)
+            done.append(len(split.terms) > 1)
+            rows.loc[group.index, "terms"] = "no comment" if done[-1] else ""
+            rows.loc[spoken, "terms"] = [", ".join(split.terms[part]) for part in split.parts]
     groups = rows.groupby(["policy", "label", "truth", "terms"], sort=True).indices
-    clusters = [_describe(rows, key, where) for key, where in groups.items()]
+    raters = pd.factorize(rows["rater"])[0] if rows["rater"].any() else None
+    clusters = [_describe(rows, key, where, raters) for key, where in groups.items()]
     clusters.sort(key=lambda one: (-one.errors, one.id))
-    return Disagreements(len(rows), tuple(clusters), _tell_split(rows, large, split))
+    return Disagreements(len(rows), tuple(clusters), _tell_split(done))
 
 
 def show_examples(
     audits: Any, disagreements: Disagreements, *, per_cluster: int = 3, masked: bool = True
 ) -> pd.DataFrame:
-    """Return examples of each cluster: `cluster`, `audit_id`, `label`, `truth`, `comment`.
+    """Return `cluster`, `audit_id`, `label`, `truth`, `comment` of examples, at most ten per cluster, by many raters.
 
-    Comments may quote what harms: they are masked unless `masked` is False, and even then cut at 2,000 characters.
-    Up to ten examples per cluster are at hand, of as many raters as possible.
+    Comments may quote what harms: they are masked by `mask_text` unless `masked` is False, and even then cut at 2,000
+    characters.
     """
-    owners = {audit: one.id for one in disagreements.clusters for audit in one.examples[:per_cluster]}
-    names = [name for name in ("audit_id", "label", "truth", "comment") if name in column_names(audits)]
-    table = open_table(audits, needs=("audit_id", "label", "truth"))
-    rows = collect(table.filter(nw.col("audit_id").cast(nw.String).is_in(list(owners))).select(*names))
-    texts = rows["comment"] if masked and "comment" in rows else read_texts(rows, "comment")
-    rows["comment"] = [mask_text(text) if masked else text for text in texts]
-    rows.insert(0, "cluster", rows["audit_id"].astype(str).map(owners))
-    order = {audit: place for place, audit in enumerate(owners)}
-    return rows.sort_values("audit_id", key=lambda ids: ids.astype(str).map(order), ignore_index=True)
+    pairs = [(one.id, audit) for one in disagreements.clusters for audit in one.examples[:per_cluster]]
+    rows = fetch_errors(audits, ("audit_id", "label", "truth", "comment"))
+    rows["audit_id"] = read_texts(rows, "audit_id")
+    found = pd.DataFrame(pairs, columns=["cluster", "audit_id"], dtype="str").merge(rows, on="audit_id")
+    found = found.reindex(columns=["cluster", "audit_id", "label", "truth", "comment"])
+    return found.assign(comment=found["comment"].map(mask_text) if masked else read_texts(found, "comment"))
 
 
-def mask_text(text: str | None, *, keep: int = 0) -> str:
-    """Replace a text by its length and its script; `keep` lets so many printable characters through.
+def mask_text(text: str | None) -> str:
+    """Replace a text by its length and its script.
 
     Examples
     --------
-    >>> mask_text("You are an idiot"), mask_text("Привет", keep=2), mask_text(None)
-    ('[16 characters, Latin]', 'Пр… [6 characters, Cyrillic]', '[no text]')
+    >>> mask_text("You are an idiot"), mask_text("Привет"), mask_text(None)
+    ('[16 characters, Latin]', '[6 characters, Cyrillic]', '[no text]')
     """
     if not isinstance(text, str) or not text.strip():
         return "[no text]"
-    letters = [character for character in text[:200] if character.isalpha()]
-    scripts = Counter(unicodedata.name(letter, "unknown").split()[0] for letter in letters)
-    script = max(sorted(scripts), key=lambda name: scripts[name]) if scripts else "no letters"
-    script = script if script in ("CJK", "no letters") else script.title()
-    begin = "".join(character for character in text[: 10 * keep] if character.isprintable())[:keep]
-    return f"{begin}{'… ' if begin else ''}[{len(text):,} characters, {script}]"
+    scripts = Counter(unicodedata.name(sign, "unknown").split()[0].title() for sign in text[:200] if sign.isalpha())
+    script = min(scripts, key=lambda name: (-scripts[name], name)) if scripts else "no letters"
+    return f"[{len(text):,} characters, {script.replace('Cjk', 'CJK')}]"
 
 
-def _describe(rows: pd.DataFrame, key: tuple[str, ...], where: np.ndarray) -> Cluster:
+def _describe(rows: pd.DataFrame, key: tuple[str, ...], where: np.ndarray, raters: np.ndarray | None) -> Cluster:
     policy, label, truth, terms = key
-    mask, weight = np.zeros(len(rows), bool), rows["weight"].to_numpy(float)
-    mask[where] = True
-    codes = pd.factorize(rows["rater"])[0] if rows["rater"].ne("").any() else None
-    share = clustered_rate(mask, np.ones(len(rows)), weight, weight**2, codes).rate
-    raters = Counter(rows["rater"].iloc[where])
-    top = min(raters, key=lambda rater: (-raters[rater], rater))
-    turns = rows.iloc[where].groupby("rater").cumcount().sort_values(kind="stable").index[:EXAMPLES]
-    return Cluster(
-        id=(f"{policy}: " if policy else "") + f"{label} for {truth}" + (f" ({terms})" if terms else ""),
-        policy=policy,
-        label=label,
-        truth=truth,
-        terms=tuple(terms.split(", ")) if terms else (),
-        errors=len(where),
-        share=share,
-        raters=len([rater for rater in raters if rater]),
-        carried_by=top if len(where) > 1 and raters[top] > ALONE * len(where) else "",
-        examples=tuple(rows["audit_id"].loc[turns]),
-    )
+    name = (f"{policy}: " if policy else "") + f"{label} for {truth}" + (f" ({terms})" if terms else "")
+    weight, own = rows["weight"].to_numpy(float), rows.iloc[where]
+    share = clustered_rate(np.isin(np.arange(len(rows)), where), np.ones(len(rows)), weight, weight**2, raters).rate
+    counts = own.loc[own["rater"] != "", "rater"].value_counts()
+    carrier = str(counts.idxmax()) if len(own) > 1 and counts.max() > ALONE * len(own) else ""
+    turns = own.groupby("rater").cumcount().sort_values(kind="stable").index[:EXAMPLES]
+    words, examples = tuple(terms.split(", ")) if terms else (), tuple(own["audit_id"].loc[turns])
+    return Cluster(name, policy, label, truth, words, len(own), share, len(counts), carrier, examples)
 
 
 def _tell(one: Cluster) -> str:
@@ -191,12 +168,8 @@ def _tell(one: Cluster) -> str:
     return f"{one.id}: {one.share} of the errors, {who if one.raters else 'raters not named'}."
 
 
-def _tell_split(rows: pd.DataFrame, large: list[float], split: list[float]) -> str:
-    if rows["comment"].eq("").all():
-        return "Not split by text: there are no comments."
-    if not large:
+def _tell_split(split: list[bool]) -> str:
+    if not split:
         return f"Not split by text: no group has {LARGE} comments."
-    kept = len(large) - len(split)
-    why = f"{kept} large group{'s' * (kept != 1)} kept whole: no split is stable (adjusted Rand {STABLE}) and clear."
-    done = f"{len(split)} of {len(large)} large groups split by text."
-    return f"{done} {why}" if split and kept else done if split else f"Not split by text: {why}"
+    whole = f" No split of the others is stable (adjusted Rand {STABLE}) and clear." if not all(split) else ""
+    return f"{sum(split)} of {len(split)} large groups split by text.{whole}"

@@ -25,12 +25,11 @@ MOST_VALUES = 2000, 300  # in the dimension with most values, in the others; the
 class Slice:
     """A place whose error rate changed beyond what the rest of the change explains.
 
-    `where` maps dimension to value (empty: everywhere). `expected` is the rate expected there of the current audits had
-    it not changed; `excess` the errors beyond that, `naive_excess` before the allowance for having been searched for;
-    `contribution` what it adds to the change at the average mix of the two periods, `share` that part of the observed
-    change (None where the change itself is not shown). `p_value` is the probability that any slice looks as different
-    when none changed. `new`: the baseline has no such audits (`before` is None then). `single_rater`: without one
-    person the rest would not stand out; `raters` is how many work there (0 where that is not known).
+    `where` maps dimension to value (empty: everywhere). `expected` is the rate of its audits had it not changed,
+    `excess` the errors beyond that (`naive_excess` without allowing for the search), `contribution` what it adds to the
+    change at the average mix, `share` that part of the observed change (None where that is not shown). `p_value`: the
+    probability that any slice looks as different when none changed. `new`: absent from the baseline. `single_rater`:
+    without one person the rest would not stand out; `raters` is how many work there (0 where that is not known).
     """
 
     where: Mapping[str, str]
@@ -63,10 +62,9 @@ class Detectable:
 class Drivers:
     """The answer to "where?".
 
-    `change` = `mix` + `rate`, and `rate` = the contributions of `overall` and `slices` + `unexplained`, exactly.
-    `mix` is what the change of the audited work makes at the average of the old and new rates expected of each audit,
-    `rate` what the change of the rates makes (Kitagawa 1955). `overall` is the change that all slices share, if any.
-    `tested` slices were searched; `p_value` is that of the change itself.
+    `change` = `mix` + `rate`, and `rate` = the contributions of `overall` and `slices` + `unexplained`, exactly. `mix`
+    is what the change of the work makes, at the average of the old and new rates that the model expects of each audit
+    (all dimensions jointly, cells smoothed); `rate` is the rest (Kitagawa 1955). `overall` is what all slices share.
     """
 
     before: Rate
@@ -134,13 +132,11 @@ class Drivers:
             )  # fmt: skip
 
     def _nothing(self) -> Finding:
-        if not self.minimum_detectable:
+        place, seen = max(enumerate(self.minimum_detectable), key=lambda one: one[1].items, default=(0, None))
+        if seen is None:
             return Finding("drivers", "none", "No slice holds enough expected errors to be tested.", "not proven")
-        place, seen = max(enumerate(self.minimum_detectable), key=lambda one: one[1].items)
-        sentence = (
-            f"No slice of {self.tested:,} is shown to have changed; {show(seen.excess.value, 'errors')} more than the "
-            f"{seen.expected:,.0f} expected in {name_slice(seen.where)} would have been."
-        )
+        told = f"{show(seen.excess.value, 'errors')} more than {seen.expected:,.0f} in {name_slice(seen.where)}"
+        sentence = f"No slice of {self.tested:,} is shown to have changed; {told} would have been."
         return Finding("drivers", "none", sentence, "not proven", seen.excess, f"minimum_detectable[{place}].excess")
 
 
@@ -163,12 +159,7 @@ def rank_drivers(
     alpha
         The probability of naming any slice when none changed.
     seed
-        Nothing is drawn at present; kept so that callers need not change.
-
-    Returns
-    -------
-    Drivers
-        The change in mix and rate, the named slices, what is left, and what could have been seen.
+        Nothing is drawn at present.
 
     Raises
     ------
@@ -272,7 +263,7 @@ class _Case:
         return [expit(one) for one in logits]
 
     def where(self, dimensions: Sequence[int], values: Sequence[int]) -> dict[str, str]:
-        """Name a slice."""
+        """Name the values."""
         known = list(self.values.items())
         return {known[one][0]: known[one][1][value] for one, value in zip(dimensions, values, strict=True)}
 
@@ -316,7 +307,7 @@ def _slice(case: _Case, place: int, new: Sequence[Array], change: Estimate) -> S
     inside = [pick.members(cells.codes) for cells in case.cells]
     added = [float(cells.items @ (new[at] - without[at]) / cells.items.sum()) for at, cells in enumerate(case.cells)]
     points = [one * (added[0] + added[1]) / 2 / pick.naive for one in (pick.excess, pick.low, pick.high)]
-    after, people = case.rate(1, inside[1]), case.cluster is not None and list(case.values)[case.cluster] == "rater"
+    after, people = case.rate(1, inside[1]), "rater" in case.values
     where, items = case.where(pick.dimensions, pick.values), case.cells[1].items[inside[1]]
     return Slice(
         where,
@@ -338,7 +329,7 @@ def _slice(case: _Case, place: int, new: Sequence[Array], change: Estimate) -> S
 
 def _doubt(case: _Case, mean: Sequence[Array]) -> float:
     """Return the variance that the baseline model's uncertainty gives the mix part."""
-    tables: list[Array] = [np.zeros((1, len(value))) for value in case.values.values()]
+    tables = [np.zeros((1, len(value))) for value in case.values.values()]
     for sign, cells, chance in zip((-1, 1), case.cells, mean, strict=True):
         slope = sign * cells.items * chance * (1 - chance) / cells.items.sum()
         for table, code in zip(tables, cells.codes, strict=True):
@@ -351,9 +342,8 @@ def _proven(estimate: Estimate) -> bool:
 
 
 def _moved(change: Estimate) -> str:
-    if not _proven(change):
-        return "is not shown to have moved"
-    return f"{'rose' if change.value > 0 else 'fell'} by {show(abs(change.value), 'pp')}"
+    moved = f"{'rose' if change.value > 0 else 'fell'} by {show(abs(change.value), 'pp')}"
+    return moved if _proven(change) else "is not shown to have moved"
 
 
 def _tell(one: Slice) -> str:

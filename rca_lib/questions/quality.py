@@ -1,4 +1,4 @@
-"""What happened? Error rates with design weights and rater clusters, by policy and stream, against the targets."""
+"""What happened? Error rates with design weights and rater clusters, by policy, against the targets."""
 
 from __future__ import annotations
 
@@ -17,25 +17,16 @@ from rca_lib.stats.rates import ClusteredRate, clustered_rate, detectable_change
 
 METRICS = ("accuracy", "over_enforcement", "under_enforcement", "severity_weighted_accuracy")
 _ENFORCEMENT = METRICS[1:3]
-_DAYS = {"valid_from", "valid_to"}
 _SAYS = {
     "over_enforcement": ("over", "Over-enforcement, errors among what was truly benign"),
     "under_enforcement": ("under", "Under-enforcement, passed as benign among what truly violated"),
     "severity_weighted_accuracy": ("severity", "Accuracy weighted by severity"),
 }
-_SERVES = {
-    "rater": "intervals that allow for rater clusters",
-    "weight": "rates for all decisions; these are unweighted and speak of the audits alone",
-    "stream": "ruling out a change of sampling",
-    "policy": "rates by policy",
-    "severity": "severity-weighted accuracy",
-    "truth": "over- and under-enforcement",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class SliceQuality:
-    """One policy, stream or slice; `share` is its part of all (weighted) errors."""
+    """One policy or slice; `share` is its part of all (weighted) errors."""
 
     where: Mapping[str, str]
     error_rate: Rate
@@ -48,11 +39,9 @@ class SliceQuality:
 class Verdict:
     """One target: met or missed only if the whole interval lies on that side of `contract`; `target` is its name."""
 
-    metric: str
-    scope: str
     target: str
+    where: Mapping[str, str]
     contract: float
-    direction: Literal["at_least", "at_most"]
     estimate: Estimate | Rate
     verdict: Literal["met", "missed", "not proven", "too few audits"]
     sentence: str
@@ -60,7 +49,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """The quality of one place and period; rates are of the proportional streams, `by_stream` shows each apart.
+    """The quality of one place and period, as far as the proportional streams tell.
 
     `unweighted` is what a naive count of the same rows says. `design_effect` is how many times more audits than
     independent ones the interval needs. `minimum_detectable` is the rise of the error rate that this sample against
@@ -78,7 +67,6 @@ class Quality:
     under_enforcement: Rate | None
     severity_weighted_accuracy: Estimate | None
     by_policy: tuple[SliceQuality, ...]
-    by_stream: tuple[SliceQuality, ...]
     slices: tuple[SliceQuality, ...]
     verdicts: tuple[Verdict, ...]
     not_available: tuple[str, ...]
@@ -96,8 +84,8 @@ class Quality:
         found = [Finding("quality", "level", self.summary(), "shown", self.accuracy, "accuracy")]
         for place, verdict in enumerate(self.verdicts):
             grade = "shown" if verdict.verdict in ("met", "missed") else "not proven"
-            path, where = f"verdicts[{place}].estimate", parse_scope(verdict.scope)
-            found.append(Finding("quality", "target", verdict.sentence, grade, verdict.estimate, path, where))
+            path = f"verdicts[{place}].estimate"
+            found.append(Finding("quality", "target", verdict.sentence, grade, verdict.estimate, path, verdict.where))
         for metric, (kind, words) in _SAYS.items():
             if (estimate := getattr(self, metric)) is not None:
                 found.append(Finding("quality", kind, f"{words}: {estimate}.", "shown", estimate, metric))
@@ -111,8 +99,8 @@ class Quality:
     def to_frame(self) -> pd.DataFrame:
         """Return one row per rate: `measure`, `where`, `value`, `low`, `high`, `errors`, `items` (shares, rows)."""
         rows = [(measure, "", getattr(self, measure)) for measure in ("error_rate", "unweighted", *METRICS)]
-        for part in (*self.by_policy, *self.by_stream, *self.slices):
-            measures, where = ("error_rate", *_ENFORCEMENT), name_slice(part.where)
+        for part in (*self.by_policy, *self.slices):
+            where, measures = name_slice(part.where), ("error_rate", *_ENFORCEMENT)
             rows += [(measure, where, getattr(part, measure)) for measure in measures]
         numbers = ("value", "low", "high", "errors", "items")
         table = [(*row[:2], *(getattr(row[2], number, np.nan) for number in numbers)) for row in rows if row[2]]
@@ -158,8 +146,7 @@ def measure_quality(
     >>> measure_quality(pd.DataFrame({"rater": raters, "label": "benign", "truth": truths})).summary()
     'Accuracy 95.0 % (91.0 to 97.3): 10 errors in 200 audits of 20 raters, unweighted.'
     """
-    names = column_names(audits)
-    _refuse_bad_rows(audits, names)
+    _refuse_bad_rows(audits)
     kept = keep_proportional(audits)
     cells = _count_cells(kept, benign)
     if cells.empty:
@@ -167,12 +154,12 @@ def measure_quality(
     whole, *others = (_estimate(cells, metric, level) for metric in METRICS)
     over, under, severe = (found and found.rate for found in others)
     rate, rise = whole.rate, detectable_change(whole.rate.value, whole.rate.items / whole.design_effect)
-    verdicts, passed_over = _judge_targets(kept, targets, cells, benign, level)
+    verdicts, not_judged = _judge_targets(kept, targets, cells, benign, level)
     return Quality(
         error_rate=rate,
         accuracy=_turn(rate),
         unweighted=wilson_rate(rate.errors, rate.items, level=level),
-        weighted="weight" in names,
+        weighted="weight" in column_names(audits),
         raters=whole.clusters,
         design_effect=whole.design_effect,
         minimum_detectable=None if np.isnan(rise) else Estimate(rise, unit="pp"),
@@ -180,26 +167,25 @@ def measure_quality(
         under_enforcement=under,
         severity_weighted_accuracy=severe and _turn(severe),
         by_policy=tuple(sorted(_slices(cells, ["policy"], level), key=lambda part: -part.share)),
-        by_stream=_by_stream(audits, names, benign, level),
         slices=_slices(_count_cells(kept, benign, by), by, level) if by else (),
         verdicts=verdicts,
-        not_available=(*_name_gaps(names, cells, benign), *passed_over),
+        not_available=(*_name_gaps(cells, benign), *not_judged),
     )
 
 
-def _refuse_bad_rows(audits: Any, names: Sequence[str]) -> None:
-    above_zero = nw.col("weight").is_between(0, float("inf"), closed="none")
-    rules = {"label": None, "truth": None, "error": nw.col("error").is_in([0, 1]), "weight": above_zero}
-    present = [name for name in rules if name in names]
-    shown = [column for column in ("audit_id", *present, "source_row") if column in names]
-    for name in present:
-        missing = nw.col(name).is_null()
-        bad = missing if rules[name] is None else missing | ~rules[name]
-        offenders = collect(nw.from_native(audits).lazy().filter(bad).select(*shown))
-        if len(offenders):
-            first = offenders.sort_values(shown[0]).iloc[0].to_dict()
+def _refuse_bad_rows(audits: Any) -> None:
+    names = column_names(audits)
+    bad = {name: nw.col(name).is_null() for name in ("label", "truth", "error", "weight") if name in names}
+    if "weight" in bad:
+        bad["weight"] |= ~nw.col("weight").is_between(0, float("inf"), closed="none")
+    if "error" in bad:
+        bad["error"] |= ~nw.col("error").is_in([0, 1])
+    shown = [column for column in ("audit_id", *bad, "source_row") if column in names]
+    for name, condition in bad.items():
+        rows = collect(nw.from_native(audits).lazy().filter(condition).select(*shown)).sort_values(shown[:1])
+        if len(rows):
             problem, mend = f"{name} is missing or out of range", "quarantine or fill these rows"
-            raise DataError(problem, column=name, rows=len(offenders), first=first, mend=mend)
+            raise DataError(problem, column=name, rows=len(rows), first=rows.iloc[0].to_dict(), mend=mend)
 
 
 def _count_cells(audits: Any, benign: Sequence[str], extra: Sequence[str] = ()) -> pd.DataFrame:
@@ -235,14 +221,6 @@ def _estimate(cells: pd.DataFrame, metric: str, level: float) -> ClusteredRate |
     return clustered_rate(happened, items, weight * scale, squares * scale**2, cluster, level=level)
 
 
-def _by_stream(audits: Any, names: Sequence[str], benign: Sequence[str], level: float) -> tuple[SliceQuality, ...]:
-    if "stream" not in names:
-        return ()
-    cells = _count_cells(audits, benign, ["stream", *({"audit_round"} & set(names))])
-    first = cells["audit_round"].fillna(1) == 1 if "audit_round" in cells else slice(None)
-    return _slices(cells[first], ["stream"], level)
-
-
 def _slices(cells: pd.DataFrame, by: Sequence[str], level: float) -> tuple[SliceQuality, ...]:
     if not set(by) <= set(cells):
         return ()
@@ -255,12 +233,12 @@ def _slices(cells: pd.DataFrame, by: Sequence[str], level: float) -> tuple[Slice
     return tuple(parts)
 
 
-def _name_gaps(names: Sequence[str], cells: pd.DataFrame, benign: Sequence[str]) -> list[str]:
+def _name_gaps(cells: pd.DataFrame, benign: Sequence[str]) -> list[str]:
     """Say in sentences what the data did not allow."""
-    gaps = [f"not available: no column {name} ({serves})" for name, serves in _SERVES.items() if name not in names]
-    if "rater" in cells and cells["rater"].nunique(dropna=False) == 1:
-        gaps.append("one rater only: the intervals cannot allow for rater clusters")
-    if "harmless" in cells and not cells["harmless"].any():
+    gaps = []
+    if "rater" not in cells or cells["rater"].nunique(dropna=False) == 1:
+        gaps.append("fewer than two raters are known: the intervals cannot allow for rater clusters")
+    if "harmless" not in cells or not cells["harmless"].any():
         gaps.append(f"over- and under-enforcement: no truth is {' or '.join(benign)}; name such labels with `benign`")
     if "severity" in cells and (unknown := cells.loc[~cells["severity"].isin(SEVERITY_WEIGHTS), "items"].sum()):
         gaps.append(f"severity-weighted accuracy leaves out {unknown:,} audits without a known severity")
@@ -272,22 +250,22 @@ def _judge_targets(
 ) -> tuple[tuple[Verdict, ...], list[str]]:
     """Hold each target against the audits of its scope and days; name those that cannot be judged."""
     rows = [] if targets is None else collect(nw.from_native(targets).lazy()).to_dict("records")
-    verdicts, gaps, elsewhere, names = [], [], 0, column_names(audits)
+    verdicts, gaps, names = [], [], column_names(audits)
     for target in map(_read_target, rows):
-        scope, days = parse_scope(target["scope"]), ["day"] * bool(_DAYS & target.keys())
-        if lacking := [name for name in (*scope, *days) if name not in names]:
-            gaps.append(f"target {target['metric']} ({target['scope']}): no column {lacking[0]}")
+        where, days = target["where"], ["day"] * ("valid_from" in target or "valid_to" in target)
+        if lacking := [name for name in (*where, *days) if name not in names]:
+            gaps.append(f"target {target['metric']} ({name_slice(where)}): no column {lacking[0]}")
             continue
-        part = _count_cells(keep_slice(audits, scope), benign, days) if scope or days else cells
+        part = _count_cells(keep_slice(audits, where), benign, days) if where or days else cells
         if days:
             day = pd.to_datetime(part["day"])
             part = part[day.between(target.get("valid_from", day.min()), target.get("valid_to", day.max()))]
         # The same rows in other cells would give other last digits.
         part = cells if part["items"].sum() == cells["items"].sum() else part
-        found = _estimate(part, target["metric"], level)
-        elsewhere += found is None
-        verdicts += [_judge(target, found)] if found else []
-    gaps += [f"{elsewhere} of {len(rows)} targets speak of none of these audits"] * bool(elsewhere)
+        if found := _estimate(part, target["metric"], level):
+            verdicts.append(_judge(target, found))
+    if elsewhere := len(rows) - len(verdicts) - len(gaps):
+        gaps.append(f"{elsewhere} of {len(rows)} targets speak of none of these audits")
     return tuple(verdicts), gaps
 
 
@@ -296,35 +274,35 @@ def _read_target(row: dict[str, Any]) -> dict[str, Any]:
     given = {name: value for name, value in row.items() if not pd.isna(value)}
     metric, contract = given.get("metric"), given.get("contract")
     direction = given.get("direction", "at_most" if metric in _ENFORCEMENT else "at_least")
-    days = {name: pd.to_datetime(given[name], errors="coerce") for name in given.keys() & _DAYS}
+    days = {name: pd.to_datetime(day, errors="coerce") for name, day in given.items() if name.startswith("valid_")}
     for column, readable, mend in (
         ("metric", metric in METRICS, f"use {join_words(METRICS)}"),
         ("contract", isinstance(contract, int | float) and 0 <= contract <= 1, "write it as a share: 0.95 for 95 %"),
         ("direction", direction in ("at_least", "at_most"), "use at_least or at_most"),
-        *((name, day is not pd.NaT, "write it as 2026-03-31") for name, day in sorted(days.items())),
+        *((name, day is not pd.NaT, "write it as 2026-03-31") for name, day in days.items()),
     ):
         if not readable:
             raise DataError(f"a target's {column} cannot be read", column=column, first=given, mend=mend)
-    return {"scope": "", "min_audits": 0, **given, "direction": direction, **days}
+    return {"min_audits": 0, **given, "where": parse_scope(given.get("scope")), "direction": direction, **days}
 
 
 def _judge(target: Mapping[str, Any], found: ClusteredRate) -> Verdict:
-    metric, scope, contract = target["metric"], str(target["scope"]), float(target["contract"])
-    rate, least, direction = found.rate, int(target["min_audits"]), target["direction"]
-    estimate = rate if metric in _ENFORCEMENT else _turn(rate)
-    good, bad = estimate.low >= contract, estimate.high < contract
-    if direction == "at_most":
-        good, bad = estimate.high <= contract, estimate.low > contract
-    name = f"{_NAMES.get(metric, metric)} target of {direction.replace('_', ' ')} {show(contract, '%')}"
-    name += f" ({name_slice(parse_scope(scope))})" if parse_scope(scope) else ""
-    verdict, rest = "met" if good else "missed" if bad else "not proven", f" at {estimate}"
+    rate, where, contract, least = found.rate, target["where"], float(target["contract"]), target["min_audits"]
+    estimate = rate if target["metric"] in _ENFORCEMENT else _turn(rate)
+    met, missed = estimate.low >= contract, estimate.high < contract
+    if target["direction"] == "at_most":
+        met, missed = estimate.high <= contract, estimate.low > contract
+    name = target["metric"].replace("_enforcement", "-enforcement").replace("severity_weighted", "severity-weighted")
+    name += f" target of {target['direction']} {show(contract, '%')}"
+    name = name.replace("_", " ") + (f" ({name_slice(where)})" if where else "")
+    verdict, rest = "met" if met else "missed" if missed else "not proven", f" at {estimate}"
     if rate.items < least:
-        verdict, rest = "too few audits", f", {rate.items:,.0f} of the {least:,} agreed"
+        verdict, rest = "too few audits", f", {rate.items:,.0f} of the {least:,.0f} agreed"
     elif verdict == "not proven" and abs(estimate.value - contract) > 1e-3:
         audits = one_rate_size(contract, estimate.value, alpha=1 - rate.level) * found.design_effect
         rest += f"; about {float(f'{audits:.2g}'):,.0f} audits would tell if the rate stays"
     sentence = f"{name[0].upper()}{name[1:]}: {verdict}{rest}."
-    return Verdict(metric, scope, name, contract, direction, estimate, verdict, sentence)
+    return Verdict(name, where, contract, estimate, verdict, sentence)
 
 
 def _turn(rate: Rate) -> Estimate:

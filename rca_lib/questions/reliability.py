@@ -15,10 +15,11 @@ from scipy import sparse, stats
 from rca_lib.audits.counting import collect, column_names, open_table
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
 from rca_lib.findings import DataError, Estimate, Finding
-from rca_lib.stats.agreement import Coefficient, Scale, agreement, agreement_weights, cross_agreement, scale_weights
+from rca_lib.stats.agreement import Coefficient, agreement, agreement_weights, cross_agreement
 from rca_lib.stats.rates import wilson
 
 Counts = sparse.csr_array
+Scale = Literal["nominal", "ordinal", "interval", "ratio"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,6 @@ class Agreement:
     by_role: tuple[RoleAgreement, ...]
     not_available: tuple[str, ...]
 
-    @property
-    def kappa(self) -> Estimate | None:
-        """Cohen's where it is defined, else Fleiss'."""
-        return self.cohen or self.fleiss
-
     def summary(self) -> str:
         """Say how far they agree, and whether alpha allows to rely on the labels (Krippendorff's .800 and .667)."""
         text = f"{self.raters:,} raters agree on {self.percent} of {self.items:,} items judged at least twice"
@@ -87,12 +83,7 @@ class Agreement:
 
 
 def measure_agreement(
-    ratings: Any,
-    *,
-    level: float = 0.95,
-    scale: Scale = "nominal",
-    weights: Literal["linear", "quadratic"] = "linear",
-    categories: Sequence[str] | None = None,
+    ratings: Any, *, level: float = 0.95, scale: Scale = "nominal", categories: Sequence[str] | None = None
 ) -> Agreement:
     """Measure how far people who judged the same items agree.
 
@@ -103,16 +94,16 @@ def measure_agreement(
     level
         The share of such intervals that hold the true value. They are linearised over items, with t: they speak of
         further items, not of further raters. That of `percent` is Wilson's, an item counting once.
-    scale, weights
-        What the labels are, for alpha; how much near labels agree in AC2, which needs an order, as "ordinal" does.
+    scale
+        What the labels are, for alpha; AC2 lets near labels agree in part (linearly) where they have an order.
     categories
         All labels there are, in order; where not given, those that occur.
 
     Raises
     ------
     DataError
-        If an item or rater is missing, a rater judged an item twice without trials, there is one rater only, no item
-        was judged twice, or a label is none of the categories or not a number where the scale wants one.
+        If an item or rater is missing, a rater judged an item twice without trials, no item was judged by two raters,
+        or a label is none of the categories or not a number where the scale wants one.
 
     Notes
     -----
@@ -122,26 +113,27 @@ def measure_agreement(
     Examples
     --------
     >>> frame = pd.DataFrame({"item_id": list("aabbcc"), "rater": ["x", "y"] * 3})
-    >>> round(measure_agreement(frame.assign(label=["ok", "ok", "bad", "bad", "ok", "bad"])).kappa.value, 3)
+    >>> round(measure_agreement(frame.assign(label=["ok", "ok", "bad", "bad", "ok", "bad"])).cohen.value, 3)
     0.4
     """
     table, unlabelled = _read_ratings(ratings)
     labels, values = _order_labels(table, scale, categories)
-    counts = _count(table, labels)
+    counts, raters = _count(table, labels), sorted(table["rater"].unique())
     several = counts.sum(axis=1) >= 2
-    if not several.any():
-        raise DataError("no item was judged twice", rows=len(table), mend="let several people judge the same items")
-    found = _coefficients(counts, values, scale, weights)
-    raters = sorted(table["rater"].unique())
+    items = int(several.sum())
+    if not items or len(raters) < 2:
+        mend = "let several people judge the same items"
+        raise DataError("no item was judged by two raters", column="rater", rows=len(table), mend=mend)
+    found = _coefficients(counts, values, scale)
     if len(raters) == 2 and several.all():
         found["cohen"] = cross_agreement(*(_count(table, labels, table["rater"] == rater) for rater in raters))
     gaps = [f"{unlabelled:,} ratings without a label are left out"] * (unlabelled > 0)
     gaps += ["kappa and alpha are undefined: all ratings are one label"] * (found["alpha"] is None)
     return Agreement(
-        items=int(several.sum()),
-        single=int((~several).sum()),
+        items=items,
+        single=len(several) - items,
         raters=len(raters),
-        percent=_percent(found["fleiss"], int(several.sum()), level),
+        percent=_percent(found["fleiss"], items, level),
         **{name: part and _interval(part, level) for name, part in found.items()},
         by_role=_compare_roles(table, labels, level),
         not_available=tuple(gaps),
@@ -151,9 +143,9 @@ def measure_agreement(
 def ratings_from_audits(audits: Any) -> pd.DataFrame:
     """Read audits as ratings (`tables.RATINGS`): the rater's label, and the truth as the auditor's.
 
-    Only the streams that stand for all decisions are used, where there are any; all rounds are, so that auditors of
-    one item are compared too. `trial` counts a person's judgements of an item. Without a column `auditor` those of
-    each round are called "audit 1", "audit 2" ….
+    Of the streams only those that stand for all decisions are used, where there are any; of the rounds all, so that
+    auditors are compared too (without a column `auditor` they are "audit 1", "audit 2" …). `trial` counts a person's
+    judgements of an item.
 
     Examples
     --------
@@ -191,8 +183,6 @@ def _read_ratings(ratings: Any) -> tuple[pd.DataFrame, int]:
     labelled = table.dropna(subset="label").reset_index(drop=True)
     repeated = labelled.duplicated([name for name in ("item_id", "rater", "role") if name in names])
     _refuse(labelled[repeated], "a rater judged an item twice", "rater", "number the trials in `trial`, or keep one")
-    if labelled["rater"].nunique() < 2:
-        raise DataError("agreement needs two raters", column="rater", rows=len(labelled), mend="add another's ratings")
     return labelled, len(table) - len(labelled)
 
 
@@ -224,16 +214,17 @@ def _count(table: pd.DataFrame, labels: list[str], chosen: pd.Series | None = No
     return sparse.coo_array((ones, (items, codes)), shape=(items.max() + 1, len(labels))).tocsr()
 
 
-def _coefficients(
-    counts: Counts, values: np.ndarray, scale: Scale, weights: Literal["linear", "quadratic"]
-) -> dict[str, Coefficient | None]:
+def _coefficients(counts: Counts, values: np.ndarray, scale: Scale) -> dict[str, Coefficient | None]:
+    # Between ordinal labels lie the ratings in between (Krippendorff), of items that were judged twice.
     used = counts[counts.sum(axis=1) >= 2].sum(axis=0)
+    places = np.cumsum(used) - used / 2 if scale == "ordinal" else values
+    near = agreement_weights(places, "ratio" if scale == "ratio" else "quadratic")
     return {
         "cohen": None,
         "fleiss": agreement(counts, "fleiss"),
-        "alpha": agreement(counts, "alpha", scale_weights(values, used, scale)),
+        "alpha": agreement(counts, "alpha", near if scale != "nominal" else None),
         "ac1": agreement(counts, "ac"),
-        "ac2": agreement(counts, "ac", agreement_weights(values, weights)) if scale != "nominal" else None,
+        "ac2": agreement(counts, "ac", agreement_weights(values, "linear")) if scale != "nominal" else None,
     }
 
 

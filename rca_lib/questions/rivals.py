@@ -96,7 +96,7 @@ def weigh_rivals(baseline: Any, current: Any, *, level: float = 0.95) -> Rivals:
     rivals = (
         _weigh("stale truth", VERSIONS, tables, change, lambda: _stale(tables, z)),
         _weigh("auditors", ("auditor",), tables, change, lambda: _strictest(tables, each)),
-        _weigh("sampling", ("stream",), (baseline, current), change, lambda: _sampling(baseline, current, z), naive),
+        _weigh("sampling", ("stream",), (baseline, current), change, lambda: _sampling(baseline, current, z)),
     )
     return Rivals(change, naive, rivals)
 
@@ -112,22 +112,16 @@ def _weigh(
     tables: Sequence[Any],
     change: Estimate,
     measure: Callable[[], tuple[Estimate, str]],
-    moved: Estimate | None = None,
 ) -> Rival:
-    """Weigh one rival; it is shown only where what it is said to move (`moved`, if given) is seen to have moved."""
     missing = [column for column in needs for table in tables if column not in column_names(table)]
     if missing:
         return Rival(name, None, "not proven", f"{name.capitalize()}: not available, no column {missing[0]}.")
     part, told = measure()
     bar = MATERIAL * max(abs(change.value), (change.high - change.low) / 2)
     grade: Grade = "possible" if max(abs(part.low), abs(part.high)) >= bar else "ruled out"
-    if all(_is_moved(one) for one in (part, moved or part)) and abs(part.value) >= bar:
+    if (part.low > 0 or part.high < 0) and abs(part.value) >= bar:
         grade = "shown"
     return Rival(name, part, grade, f"{name.capitalize()}: {_VERDICTS[grade]}; {told}.")
-
-
-def _is_moved(part: Estimate) -> bool:
-    return part.low > 0 or part.high < 0
 
 
 def _stale(tables: Sequence[Any], z: float) -> tuple[Estimate, str]:

@@ -4,24 +4,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
-import duckdb
-import narwhals as nw
 import numpy as np
 import pandas as pd
 from statsmodels.stats.inter_rater import cohens_kappa
 
-from rca_lib.audits.counting import collect, fetch_errors, open_table
-from rca_lib.audits.tables import AUDITS, columns, parse_scope
-from rca_lib.audits.taxonomy_file import Cause, EventWindow, Rule, Taxonomy
+from rca_lib.audits.counting import fetch_errors, open_table
+from rca_lib.audits.tables import AUDITS, SEVERITY_WEIGHTS, columns, parse_scope
+from rca_lib.audits.taxonomy_file import NO_EVENTS, Cause, Rule, Taxonomy, ask_rules
 from rca_lib.findings import DataError, Estimate, Finding, Grade, Rate
 from rca_lib.stats.clusters import read_texts
 from rca_lib.stats.rates import clustered_rate
 
 FAIR_KAPPA = 0.4  # up to here agreement is at most fair (Landis and Koch 1977)
-Hint = tuple[str, str, float]  # code of the cause, by whom, how sure
+KINDS = {
+    "over_enforcement": "Over-enforcement (benign, yet acted on)",
+    "under_enforcement": "Under-enforcement (violating, yet let through)",
+    "wrong_policy": "Wrong policy (violating, under another policy)",
+    "wrong_label": "Wrong label",
+    "wrong_action": "Wrong action or severity (right label)",
+    "wrong_escalation": "Wrong escalation (missed or needless)",
+    "incomplete": "Incomplete (no label)",
+    "one_step_off": "One step off on the scale",
+    "more_steps_off": "Two or more steps off on the scale",
+    "technical": "Technical (right judgement, wrong outcome)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,23 +48,20 @@ class Tag:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the errors: its rows, its share of them, and its share when weighed by severity (None: no severity)."""
+    """A part of the errors: its rows, its share of them, and its share when weighed by severity (None: no severity).
+
+    Of a cause also its level-1 `bone`, who can mend it, in whose hands it is, and whether it is the measurement's.
+    """
 
     code: str
     name: str
     errors: int
     share: Rate
     weighted_share: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class CauseCount(Part):
-    """The errors of a cause: its level-1 `bone`, who can mend it, in whose hands it is, whether it is measurement's."""
-
-    bone: str
-    owner: str
-    controllable_by: str
-    measurement: bool
+    bone: str = ""
+    owner: str = ""
+    controllable_by: str = ""
+    measurement: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ class Tagging:
 
     errors: int
     what: tuple[Part, ...]
-    why: tuple[CauseCount, ...]
+    why: tuple[Part, ...]
     by_owner: tuple[Part, ...]
     by_control: tuple[Part, ...]
     undetermined: int
@@ -79,11 +87,9 @@ class Tagging:
 
     def to_frame(self) -> pd.DataFrame:
         """Return the Pareto, a row per cause; `share` has its interval in `low`, `high` and adds up in `cumulative`."""
-        rows = [
-            {**asdict(cause), "share": cause.share.value, "low": cause.share.low, "high": cause.share.high}
-            for cause in self.why
-        ]
-        frame = pd.DataFrame(rows, columns=[*(field.name for field in fields(CauseCount)), "low", "high"])
+        ends = ("share", "low", "high")
+        rows = [asdict(part) | dict(zip(ends, astuple(part.share)[2:5], strict=True)) for part in self.why]
+        frame = pd.DataFrame(rows, columns=[*Part.__dataclass_fields__, "low", "high"])
         return frame.assign(cumulative=frame["share"].astype(float).cumsum())
 
     def summary(self) -> str:
@@ -126,7 +132,7 @@ def tag_errors(
     audits: Any,
     taxonomy: Taxonomy,
     *,
-    events: Any = None,
+    events: pd.DataFrame = NO_EVENTS,
     benign: Sequence[str] = ("benign",),
     scale: Sequence[str] = (),
 ) -> Tagging:
@@ -139,14 +145,10 @@ def tag_errors(
     ----------
     audits
         One row per audited decision, of one stream or kept proportional before; only its errors are fetched.
-    taxonomy
-        From `read_taxonomy`.
     events
-        One row per event, for the rules on events; a scope on a column that the audits lack matches nothing.
-    benign
-        The labels that mean that nothing was violated.
-    scale
-        The labels in their order where they are ordinal: their errors are told by distance.
+        One row per event as `read_events` gives them; a scope on a column that the audits lack matches nothing.
+    benign, scale
+        The labels that mean that nothing was violated; the labels in their order where errors are told by distance.
 
     Raises
     ------
@@ -161,36 +163,34 @@ def tag_errors(
     Examples
     --------
     >>> from rca_lib.audits.taxonomy_file import read_taxonomy
-    >>> audits = pd.DataFrame({
-    ...     "audit_id": ["1", "2", "3"], "label": ["benign", "hate", "hate"], "truth": ["hate", "benign", "hate"],
-    ...     "comment": ["clear slur", "misclick", ""]})
+    >>> audits = pd.DataFrame({"audit_id": ["1"], "label": ["spam"], "truth": ["benign"], "comment": ["a misclick"]})
     >>> [(tag.what, tag.why, tag.by) for tag in tag_errors(audits, read_taxonomy()).tags]
-    [('under_enforcement', 'UNK.UNK', 'none'), ('over_enforcement', 'PPL.SLIP', 'rule:comment tells of a slip')]
+    [('over_enforcement', 'PPL.SLIP', 'rule:comment tells of a slip')]
     """
     open_table(audits, needs=("audit_id", "label", "truth"))
-    calendar = _open_events(events)
-    scoped = {name for scope in calendar["scope"] for name in parse_scope(scope)}
+    scoped = {name for scope in events["scope"] for name in parse_scope(scope)}
     rows = fetch_errors(audits, sorted({*columns(AUDITS), *scoped}))
     rows = rows.sort_values("audit_id", ignore_index=True, kind="stable")
     what = _derive_kinds(rows, benign, scale)
-    first, second = (_read_codes(rows, name, taxonomy) for name in ("cause_code", "cause2_code"))
-    hints, skipped = _ask_rules(rows, taxonomy, calendar)
-    tags = tuple(map(_judge, rows["audit_id"].astype(str), what, first, second, hints))
+    codes = [_read_codes(rows, name, taxonomy) for name in ("cause_code", "cause2_code")]
+    gaps = {name: _find_gap(rule, rows, events) for name, rule in taxonomy.rules.items()}
+    hints = ask_rules({name: rule for name, rule in taxonomy.rules.items() if not gaps[name]}, rows, events)
+    tags = tuple(map(partial(_tag, taxonomy), rows["audit_id"].astype(str), what, *codes, hints))
     causes = [taxonomy.causes[tag.why] for tag in tags]
     given = [cause if cause.code != taxonomy.unknown else None for cause in causes]
     measured = np.array([cause.measurement for cause in causes], bool)
     return Tagging(
         errors=len(rows),
-        what=_divide(rows, what, taxonomy, taxonomy.kinds),
-        why=_count_causes(rows, [tag.why for tag in tags], taxonomy),
-        by_owner=_divide(rows, [cause.owner if cause else "" for cause in given], taxonomy),
-        by_control=_divide(rows, [cause.controllable_by if cause else "" for cause in given], taxonomy),
+        what=_divide(rows, what, KINDS),
+        why=_divide(rows, [tag.why for tag in tags], taxonomy.causes, taxonomy.unknown),
+        by_owner=_divide(rows, [cause.owner if cause else "" for cause in given]),
+        by_control=_divide(rows, [cause.controllable_by if cause else "" for cause in given]),
         undetermined=given.count(None),
         measurement_errors=int(measured.sum()),
         measurement_share=_share(rows, measured) if len(rows) else None,
-        coder_kappa=_agree(first, second),
+        coder_kappa=_agree(*codes),
         coded_by=tuple(sorted(Counter(tag.by for tag in tags).items())),
-        not_available=skipped,
+        not_available=tuple(f"{name}: {gap}" for name, gap in gaps.items() if gap),
         tags=tags,
     )
 
@@ -200,22 +200,12 @@ def _lead(path: str, parts: Sequence[Part], words: str, grade: Grade) -> Finding
     return Finding("taxonomy", path.removeprefix("by_"), sentence, grade, parts[0].share, f"{path}[0].share")
 
 
-def _open_events(events: Any) -> pd.DataFrame:
-    calendar = pd.DataFrame() if events is None else collect(nw.from_native(events).lazy())
-    for name in ("type", "start") if len(calendar) else ():
-        if name not in calendar:
-            raise DataError(f"the events have no column {name!r}", column=name, mend="map it")
-    calendar = calendar.reindex(columns=["type", "start", "end", "scope"])
-    start, end = (pd.to_datetime(calendar[name], utc=True).dt.tz_localize(None) for name in ("start", "end"))
-    return calendar.assign(start=start, end=end.fillna(start + pd.Timedelta(days=1)))
-
-
 def _read_codes(rows: pd.DataFrame, name: str, taxonomy: Taxonomy) -> np.ndarray:
-    written = read_texts(rows, name).str.strip()
-    codes = written.str.casefold().map(taxonomy.spellings)
-    _refuse(rows, name, codes.isna() & (written != ""), "a cause code is not in the taxonomy", "add it to the taxonomy")
+    codes = read_texts(rows, name).str.strip()
+    wrong = (codes != "") & ~codes.isin(list(taxonomy.causes))
+    _refuse(rows, name, wrong, "a cause code is not in the taxonomy", "add it to the taxonomy")
     # Who codes only the unknown bone says no more than the unknown code.
-    return codes.replace(taxonomy.causes[taxonomy.unknown].bone, taxonomy.unknown).fillna("").to_numpy(object)
+    return codes.replace(taxonomy.causes[taxonomy.unknown].bone, taxonomy.unknown).to_numpy(object)
 
 
 def _refuse(rows: pd.DataFrame, name: str, wrong: pd.Series, problem: str, mend: str) -> None:
@@ -224,58 +214,17 @@ def _refuse(rows: pd.DataFrame, name: str, wrong: pd.Series, problem: str, mend:
         raise DataError(problem, column=name, rows=int(wrong.sum()), first=first, mend=f"{mend}, or mend the column")
 
 
-def _ask_rules(rows: pd.DataFrame, taxonomy: Taxonomy, calendar: pd.DataFrame) -> tuple[list[Hint], tuple[str, ...]]:
-    """Ask the rules, in their order, for the cause of each error, by whom and how sure; say which cannot be asked."""
-    asked, skipped = [], []
-    for rule in taxonomy.rules:
-        missing = [f"no column {name}" for name in rule.columns() if name not in rows]
-        missing += ["no events were given"] if rule.event and calendar.empty else []
-        asked += [] if missing else [rule]
-        skipped += [f"{rule.name}: {missing[0]}"] if missing else []
-    facts = pd.DataFrame({name: read_texts(rows, name).replace("", None) for name in rows})
-    if "decided_at" in rows:
-        facts["decided_at"] = pd.to_datetime(rows["decided_at"], utc=True).dt.tz_localize(None)
-    cases = [f"when {_write_rule(rule, calendar, list(rows))} then {place}" for place, rule in enumerate(asked)]
-    with duckdb.connect() as engine:
-        engine.register("facts", facts)
-        places = engine.execute(f"select case {' '.join(cases)} when true then -1 end from facts").fetchall()
-    hints = [*((rule.cause, f"rule:{rule.name}", rule.confidence) for rule in asked), (taxonomy.unknown, "none", 0.0)]
-    return [hints[place] for (place,) in places], tuple(skipped)
+def _find_gap(rule: Rule, rows: pd.DataFrame, events: pd.DataFrame) -> str:
+    missing = [name for name in rule.columns() if name not in rows]
+    return f"no column {missing[0]}" if missing else "no events were given" if rule.event and events.empty else ""
 
 
-def _write_rule(rule: Rule, calendar: pd.DataFrame, known: Sequence[str]) -> str:
-    """Write a rule as a condition in SQL, where a missing value passes none."""
-    parts = [_write_test(name, test, value) for name, tests in rule.when.items() for test, value in tests.items()]
-    if rule.comment:
-        parts.append(f"regexp_matches(comment, {_quote('|'.join(f'(?:{one})' for one in rule.comment))}, 'i')")
-    if rule.event:
-        parts.append(_write_event(rule.event, calendar, known))
-    return " and ".join(parts)
-
-
-def _write_test(name: str, test: str, value: str | list[str]) -> str:
-    if test in ("at_most", "at_least"):
-        return f"try_cast({name} as double) {'<=' if test == 'at_most' else '>='} {value}"
-    if test.endswith("_column"):
-        return f"lower({name}) {'=' if test == 'equals_column' else '<>'} lower({value})"
-    return f"lower({name}) in ({', '.join(f'lower({_quote(one)})' for one in np.atleast_1d(value))})"
-
-
-def _write_event(window: EventWindow, calendar: pd.DataFrame, known: Sequence[str]) -> str:
-    moments = ["false"]
-    for event in calendar[calendar["type"] == window.type].itertuples():
-        scope = parse_scope(event.scope)
-        if (not window.names or window.names in scope) and set(scope) <= set(known):
-            days = window.within_days
-            end = event.end if days is None else event.start + pd.Timedelta(days=days)
-            inside = [f"decided_at between timestamp '{event.start}' and timestamp '{end}'"]
-            inside += ['"' + name.replace('"', '""') + '" glob ' + _quote(value) for name, value in scope.items()]
-            moments.append(" and ".join(inside))
-    return f"({' or '.join(moments)})"
-
-
-def _quote(text: str) -> str:
-    return "'" + str(text).replace("'", "''") + "'"
+def _tag(taxonomy: Taxonomy, audit_id: str, what: str, first: str, second: str, rule: str) -> Tag:
+    if first or second:
+        return Tag(audit_id, what, first or second, "person", 0.5 if first and second and first != second else 1.0)
+    if rule:
+        return Tag(audit_id, what, taxonomy.rules[rule].cause, f"rule:{rule}", taxonomy.rules[rule].confidence)
+    return Tag(audit_id, what, taxonomy.unknown, "none", 0.0)
 
 
 def _derive_kinds(rows: pd.DataFrame, benign: Sequence[str], scale: Sequence[str]) -> list[str]:
@@ -287,6 +236,7 @@ def _derive_kinds(rows: pd.DataFrame, benign: Sequence[str], scale: Sequence[str
     steps = (label.map(place) - truth.map(place)).abs()
     same, passed, harmless = label == truth, label.isin(benign), truth.isin(benign)
     differs = same & (action != true_action) & (action != "") & (true_action != "")
+    moderated = ~read_texts(rows, "workflow").isin(["annotation", "search_eval"])
     raised = [values.str.casefold().str.startswith("escalat") for values in (label, truth, action, true_action)]
     kinds = {
         "incomplete": label == "",
@@ -297,38 +247,23 @@ def _derive_kinds(rows: pd.DataFrame, benign: Sequence[str], scale: Sequence[str
         "more_steps_off": steps > 1,
         "over_enforcement": harmless & ~passed,
         "under_enforcement": passed & ~harmless,
-        "wrong_policy": (read_texts(rows, "policy") != "")
-        & ~read_texts(rows, "workflow").isin(["annotation", "search_eval"]),
+        "wrong_policy": moderated & (read_texts(rows, "policy") != ""),
     }
     return np.select([mask.to_numpy(bool) for mask in kinds.values()], list(kinds), "wrong_label").tolist()
 
 
-def _judge(audit_id: str, what: str, first: str, second: str, hint: Hint) -> Tag:
-    differ = first and second and first != second
-    return Tag(audit_id, what, *((first or second, "person", 0.5 if differ else 1.0) if first or second else hint))
-
-
 def _divide(
-    rows: pd.DataFrame, codes: Sequence[str], taxonomy: Taxonomy, names: Mapping[str, str] | None = None
+    rows: pd.DataFrame, codes: Sequence[str], names: Mapping[str, str | Cause] = MappingProxyType({}), last: str = ""
 ) -> tuple[Part, ...]:
-    """Divide the errors by their codes: the largest part first, what is not determined last."""
-    codes, names, parts = np.array(codes, object), {"": "not determined", **(names or {})}, []
-    harm = (
-        (read_texts(rows, "severity").map(taxonomy.criticality).astype(float) * rows["weight"]).fillna(0.0).to_numpy()
-    )
+    """Divide the errors by their codes: the largest part first, `last` last."""
+    codes, parts = np.array(codes, object), []
+    harm = (read_texts(rows, "severity").map(SEVERITY_WEIGHTS).astype(float) * rows["weight"]).fillna(0.0).to_numpy()
     for code in sorted(set(codes)):
-        mask = codes == code
+        mask, known = codes == code, names.get(code, code or "not determined")
+        about = asdict(known) if isinstance(known, Cause) else {"code": code, "name": known}
         weighted = float(harm[mask].sum() / harm.sum()) if harm.sum() > 0 else None
-        parts.append(Part(code, names.get(code, code), int(mask.sum()), _share(rows, mask), weighted))
-    return tuple(sorted(parts, key=lambda part: (part.code in ("", taxonomy.unknown), -part.share.value)))
-
-
-def _count_causes(rows: pd.DataFrame, codes: Sequence[str], taxonomy: Taxonomy) -> tuple[CauseCount, ...]:
-    counts = []
-    for part in _divide(rows, codes, taxonomy):
-        code, name, *details = (getattr(taxonomy.causes[part.code], field.name) for field in fields(Cause))
-        counts.append(CauseCount(code, name, part.errors, part.share, part.weighted_share, *details))
-    return tuple(counts)
+        parts.append(Part(errors=int(mask.sum()), share=_share(rows, mask), weighted_share=weighted, **about))
+    return tuple(sorted(parts, key=lambda part: (part.code == last, -part.share.value)))
 
 
 def _share(rows: pd.DataFrame, event: np.ndarray) -> Rate:

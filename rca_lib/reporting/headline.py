@@ -117,7 +117,8 @@ def _told(answers: Answers, verdict: Verdict, surviving: Sequence[Finding]) -> s
         seen = f" A change below {least} could hardly have been seen." if least is not None else ""
         alone = " One look by itself was alarmed, all looks together are not." if verdict == "not proven" else ""
         return f"{level}{alone}{seen}"
-    told = [cause for cause in answers.causes.causes if verdict != "worse" or not cause.measurement]
+    work = [cause for cause in answers.causes.causes if not cause.measurement and cause.code != "ENV.MIX"]
+    told = work if verdict == "worse" else answers.causes.causes
     if told and verdict in ("worse", "artefact"):
         return f"{level} {_because(told[0])}"
     places = [finding for finding in surviving if finding.kind == "slice"]

@@ -18,6 +18,7 @@ from nbformat import NotebookNode
 TEMPLATE = Path(__file__).parent / "template"
 PAGES = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True)
 SHOWN = ("text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain")
+NUMBER = re.compile(r"<td>(\s*(?:–|[-−+]?\d[\d.,-]*(?:\s?(?:%|[a-z]+))?)\s*)</td>")  # or none, or a date
 TAGS = (
     "a abbr b blockquote br caption code col colgroup dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i kbd li ol p"
     " pre s section small span strong sub summary sup table tbody td tfoot th thead tr u ul"
@@ -30,22 +31,12 @@ ATTRIBUTES = {
 }
 
 
-def export_html(notebook: NotebookNode | Path, *, title: str, show_code: bool = False, footer: str = "") -> str:
+def export_html(notebook: NotebookNode | Path, *, title: str, footer: str = "") -> str:
     """Return an executed notebook as a self-contained page with a contents list.
 
-    Parameters
-    ----------
-    notebook
-        The notebook or its file.
-    title, footer
-        Plain text above and below the report.
-    show_code
-        Whether each cell's code can be unfolded.
-
-    Notes
-    -----
-    HTML in a cell or an output is cleaned as by `clean_html`. Pictures take their alternative text from the display's
-    metadata (`{"image/svg+xml": {"alt": …}}`). Anything but text, HTML, Markdown and pictures is left out.
+    `title` and `footer` are plain text above and below. HTML in a cell or an output is cleaned as by `clean_html`;
+    pictures take their alternative text from the display's metadata (`{"image/svg+xml": {"alt": …}}`). The code, and
+    anything but text, HTML, Markdown and pictures, is left out.
 
     Examples
     --------
@@ -55,8 +46,8 @@ def export_html(notebook: NotebookNode | Path, *, title: str, show_code: bool = 
     (False, True, True)
     """
     node = nbformat.read(notebook, as_version=4) if isinstance(notebook, Path) else notebook
-    body, _ = _exporter().from_notebook_node(node, resources={"show_code": show_code})
-    body = re.sub(r"<td>(\s*[-−+]?\d[\d.,]*(?:\s?(?:%|[a-z]+))?\s*)</td>", r'<td class="number">\1</td>', body)
+    body, _ = _exporter().from_notebook_node(node)
+    body = NUMBER.sub(r'<td class="number">\1</td>', body)
     body, headings = _number_headings(body)
     return fill_template("page.html.j2", title=title, footer=footer, body=Markup(body), headings=headings)
 

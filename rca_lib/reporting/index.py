@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, unquote
 
-from rca_lib.audits.periods import parse_period
-from rca_lib.findings import join_words
 from rca_lib.questions.portfolio import Portfolio
 from rca_lib.reporting.display import Shown
 from rca_lib.reporting.html import fill_template
 
-VERDICTS = {
-    "failed": "the report could not be made",
-    "worse": "more errors than before, and chance is ruled out",
-    "better": "fewer errors than before, and chance is ruled out",
-    "artefact": "the truth or the sample changed, not the work",
-    "mix": "the work grew harder, it was not done worse",
-    "not proven": "something may have changed; these audits cannot tell",
-    "steady": "nothing happened beyond chance",
-    "first period": "nothing earlier to compare with",
-}
+OF_SITES = "[!._]*/[!.]*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +31,12 @@ class Entry:
 
 def write_index(out: Path, *, title: str = "") -> Path:
     """Write index.html into a batch's folder, called `title` or as the folder is, and return its path."""
-    wide, entries = _read_runs(out, "_*"), _read_runs(out, "[!._]*/[!.]*")
-    counts = Counter(entry.verdict for entry in entries)
     page = fill_template(
         "batch.html.j2",
         title=title or out.name,
         footer="Made from the records that the runs left behind.",
-        summary=_summarise(counts),
-        wide=wide,
-        words={verdict: meaning for verdict, meaning in VERDICTS.items() if verdict in counts},
-        **_arrange(entries),
+        wide=_read_runs(out, "_*"),
+        entries=_read_runs(out, OF_SITES),
     )
     new = out / ".index.html.new"
     new.write_text(page, encoding="utf-8")
@@ -64,10 +46,10 @@ def write_index(out: Path, *, title: str = "") -> Path:
 def link_reports(portfolio: Portfolio, output: Path | str) -> Shown:
     """Draw the grid of a portfolio's deep dives, for a report in the folder `output` of the same batch."""
     points = {(point.site, point.period) for point in portfolio.points}
-    found = _read_runs(Path(output).parent, "[!._]*/[!.]*") if output else []
+    found = _read_runs(Path(output).parent, OF_SITES) if output else []
     entries = [replace(entry, link=f"../{entry.link}") for entry in found if (entry.site, entry.period) in points]
     words = f"{len(entries)} of {len(points)} sites and periods have a deep dive in this batch."
-    grid = fill_template("grid.html.j2", **_arrange(entries))
+    grid = fill_template("grid.html.j2", entries=entries)
     return Shown({"text/html": f"<p>{words}</p>{grid}", "text/plain": words}, {})
 
 
@@ -87,18 +69,3 @@ def _read(out: Path, folder: Path) -> Entry:
         return Entry(site, period, *(str(told.get(name, "")) for name in ("verdict", "headline", "accuracy")), link)
     except (OSError, ValueError, LookupError, TypeError) as error:
         return Entry(site, period, "failed", f"its records cannot be read: {error}", "", link)
-
-
-def _summarise(counts: Counter[str]) -> str:
-    total = counts.total()
-    known = dict.fromkeys([*VERDICTS, *sorted(counts)])
-    words = join_words([f"{counts[verdict]} {verdict}" for verdict in known if counts[verdict]])
-    return f"{total:,} report{'s' if total != 1 else ''}: {words}." if total else "No report yet."
-
-
-def _arrange(entries: Sequence[Entry]) -> dict[str, Any]:
-    return {
-        "cells": {(entry.site, entry.period): entry for entry in entries},
-        "sites": sorted({entry.site for entry in entries}),
-        "periods": sorted({entry.period for entry in entries}, key=parse_period),
-    }

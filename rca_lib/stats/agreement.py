@@ -12,8 +12,6 @@ from typing import Literal
 import numpy as np
 from scipy import sparse
 
-Scale = Literal["nominal", "ordinal", "interval", "ratio"]
-
 
 @dataclass(frozen=True, slots=True)
 class Coefficient:
@@ -36,9 +34,8 @@ def agreement(
 
     Examples
     --------
-    >>> found = agreement(sparse.csr_array([[2, 0]] * 8 + [[1, 1]] * 2 + [[0, 2]] * 10), "fleiss")
-    >>> round(found.value, 4), round(found.observed, 4)
-    (0.798, 0.9)
+    >>> round(agreement(sparse.csr_array([[2, 0]] * 8 + [[1, 1]] * 2 + [[0, 2]] * 10), "fleiss").value, 4)
+    0.798
     """
     judged = counts.sum(axis=1)
     counts = counts[judged >= (2 if kind == "alpha" else 1)]
@@ -105,14 +102,6 @@ def agreement_weights(values: np.ndarray, kind: Literal["linear", "quadratic", "
     if kind == "ratio":
         distance = distance / np.maximum(values[:, None] + values, 1e-300)
     return 1 - (distance / max(distance.max(), 1e-300)) ** (1 if kind == "linear" else 2)
-
-
-def scale_weights(values: np.ndarray, totals: np.ndarray, scale: Scale) -> np.ndarray | None:
-    """Return Krippendorff's differences as weights; `totals` are the ratings per category (of items judged twice)."""
-    if scale == "nominal":
-        return None
-    values = np.cumsum(totals) - totals / 2 if scale == "ordinal" else values
-    return agreement_weights(values, "ratio" if scale == "ratio" else "quadratic")
 
 
 def _quadratic(counts: sparse.csr_array, weights: np.ndarray, other: sparse.csr_array | None = None) -> np.ndarray:

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-LONGEST, STABLE, SMALLEST, MOST_PARTS, RESAMPLES, DIMENSIONS, READ, TERMS = 2_000, 0.6, 15, 6, 5, 50, 1_000, 3
+LONGEST, STABLE, SMALLEST, MOST_PARTS, RESAMPLES, DIMENSIONS, READ, TERMS = 2_000, 0.6, 15, 6, 5, 50, 2_000, 2
 # Scripts that write no spaces are read sign by sign; neighbours count as pairs.
 WORDS = r"(?u)[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]{2,}"
 
 
 @dataclass(frozen=True, slots=True)
 class TextSplit:
-    """Each text's part (0 is the largest of those read), what sets each part apart, how stable the best split is.
+    """Each text's part (0 is the largest), the terms that set each part apart, and how stable the best split is.
 
     `stability` is the mean adjusted Rand index (Hubert and Arabie 1985) between the clusterings of resamples: 1 is the
     same split each time, 0 what chance gives. Below .6 all texts are part 0, which has no terms.
@@ -45,20 +45,13 @@ def read_texts(rows: pd.DataFrame, name: str) -> pd.Series:
 
 
 def split_texts(texts: Sequence[str], *, seed: int = 0) -> TextSplit:
-    """Split texts by their words, if the split is stable.
+    """Split texts, one per item in an order that does not hang on chance, by their words, if the split is stable.
 
     TF-IDF of words and word pairs, reduced by a truncated SVD (Deerwester et al. 1990) and clustered by k-means into 2
     to 6 parts. Each number of parts is tried on five resamples of 80 %, each of which then places all texts; of those
     whose mean adjusted Rand index reaches .6, the one with the best silhouette is taken. A part has 15 texts or more
     and a term that sets it apart. Words and parts are learned from 2,000 texts at most, drawn by `seed`; the others are
     placed with those they resemble, and no text is left out.
-
-    Parameters
-    ----------
-    texts
-        One per item, as `read_texts` gives them, in an order that does not hang on chance.
-    seed
-        For the texts read, the resamples and the starts of k-means.
 
     Notes
     -----
@@ -69,7 +62,7 @@ def split_texts(texts: Sequence[str], *, seed: int = 0) -> TextSplit:
     --------
     >>> split = split_texts(["screen stayed black"] * 30 + ["slur in local slang"] * 20)
     >>> split.terms, split.stability
-    ((('black', 'screen', 'stayed'), ('local', 'slang', 'slur')), 1.0)
+    ((('black', 'screen'), ('local', 'slang')), 1.0)
     """
     from sklearn.feature_extraction.text import TfidfVectorizer  # takes a second to load, and few groups need it
     from threadpoolctl import threadpool_limits
@@ -91,19 +84,18 @@ def _try_splits(matrix: sparse.csr_matrix, words: np.ndarray, picks: list[np.nda
     """Try each number of parts on the resamples and on all texts read, the last of `picks`; return the clearest."""
     from sklearn.metrics import adjusted_rand_score, silhouette_score
 
-    read, stability, best = picks[-1], 0.0, (-1.0, (0,) * matrix.shape[0], ((),), None)
+    read, stability, splits = picks[-1], 0.0, []
     spaces = [_reduce(matrix, pick, seed) for pick in picks]
-    for count in range(2, MOST_PARTS + 1):
-        runs = [_cluster(space, pick, count, seed) for space, pick in zip(spaces, picks, strict=True)]
-        if not all(len(run) for run in runs):
-            break
-        parts = runs.pop()
+    kinds = min(len(np.unique(space[pick].round(6), axis=0)) for space, pick in zip(spaces, picks, strict=True))
+    for count in range(2, min(kinds, MOST_PARTS) + 1):
+        *runs, parts = (_cluster(space, pick, count, seed) for space, pick in zip(spaces, picks, strict=True))
         agreed = float(np.mean([adjusted_rand_score(*pair) for pair in combinations(runs, 2)]))
         stability, terms = max(stability, agreed), _set_apart(matrix[read], parts[read], words)
         if agreed >= STABLE and np.bincount(parts[read]).min() >= SMALLEST and all(terms):
-            clear = float(silhouette_score(spaces[-1][read], parts[read]))
-            best = max(best, (clear, tuple(parts.tolist()), terms, agreed), key=lambda split: split[0])
-    return TextSplit(best[1], best[2], stability if best[3] is None else best[3])
+            clear = silhouette_score(spaces[-1][read], parts[read])
+            splits.append((float(clear), TextSplit(tuple(parts.tolist()), terms, agreed)))
+    whole = TextSplit((0,) * matrix.shape[0], ((),), stability)
+    return max(splits, key=lambda split: split[0])[1] if splits else whole
 
 
 def _reduce(matrix: sparse.csr_matrix, pick: np.ndarray, seed: int) -> np.ndarray:
@@ -111,16 +103,14 @@ def _reduce(matrix: sparse.csr_matrix, pick: np.ndarray, seed: int) -> np.ndarra
     from sklearn.preprocessing import normalize
     from sklearn.utils.extmath import randomized_svd
 
-    axes = randomized_svd(matrix[pick], min(DIMENSIONS, len(pick), matrix.shape[1]), random_state=seed)[2]
+    axes = randomized_svd(matrix[pick], min(DIMENSIONS, *matrix.shape), random_state=seed)[2]
     return normalize(matrix @ axes.T)
 
 
 def _cluster(space: np.ndarray, pick: np.ndarray, count: int, seed: int) -> np.ndarray:
-    """Cluster the picked texts and place all; part 0 is the largest. Nothing where the texts are of fewer kinds."""
+    """Cluster the picked texts and place all; part 0 is the largest."""
     from sklearn.cluster import KMeans
 
-    if len(np.unique(space[pick].round(6), axis=0)) < count:
-        return np.array([], int)
     parts = KMeans(count, n_init=5, random_state=seed).fit(space[pick]).predict(space)
     sizes = np.bincount(parts, minlength=count)
     return np.argsort(np.argsort(-sizes, kind="stable"))[parts]

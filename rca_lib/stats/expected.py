@@ -67,9 +67,7 @@ def cross(one: Codes, other: Codes, sizes: tuple[int, int], weights: Array) -> A
     return np.bincount(one * sizes[1] + other, weights, sizes[0] * sizes[1]).reshape(sizes)
 
 
-def fit_baseline(
-    cells: Cells, sizes: Sequence[int], *, pairs: Iterable[tuple[int, int]] = (), steps: int = 25
-) -> Baseline:
+def fit_baseline(cells: Cells, sizes: Sequence[int], *, pairs: Iterable[tuple[int, int]] = ()) -> Baseline:
     """Fit the baseline's error rates to all dimensions at once, shrinking each dimension by its own variance.
 
     Parameters
@@ -90,7 +88,7 @@ def fit_baseline(
     ends = np.cumsum([1, *sizes])
     centre = float(logit((cells.errors.sum() + 0.5) / (cells.items.sum() + 1)))
     effects, variances = np.zeros(ends[-1]), np.full(len(sizes), 0.1)
-    for _ in range(steps):
+    for _ in range(25):
         chance = expit(centre + effects[0] + sum(effects[low + c] for low, c in zip(ends, cells.codes, strict=False)))
         prior = np.concatenate([[0.01], np.repeat(1 / variances, sizes)])
         corner, edge, wide = _information(cells, sizes, cells.items * chance * (1 - chance))
@@ -137,34 +135,35 @@ def _variances(effects: Array, spreads: Array, variances: Array, ends: NDArray[n
 
 def _fit_together(
     cells: Cells, sizes: Sequence[int], logits: Array, pairs: Iterable[tuple[int, int]]
-) -> dict[tuple[int, int], tuple[Array, Array]]:
+) -> dict[tuple[int, ...], tuple[Array, Array]]:
     """Shrink what main effects leave in each pair of values; a pair of dimensions without evidence is left out."""
-    found: dict[tuple[int, int], tuple[Array, Array]] = {}
-    strength = {pair: _evidence(cells, sizes, logits, pair)[0] for pair in pairs}
+    found: dict[tuple[int, ...], tuple[Array, Array]] = {}
+    left = _left(cells, logits)
+    strength = {pair: _evidence(cells.codes, sizes, left, pair)[0] for pair in pairs}
     for pair in sorted(strength, key=lambda one: -strength[one]):
-        evidence, variance, gap, info = _evidence(cells, sizes, logits, pair)
+        evidence, variance, gap, info = _evidence(cells.codes, sizes, left, pair)
         if evidence > 1 and variance > 0:
             shift = variance * gap / (1 + variance * info)
             found[pair] = shift, variance / (1 + variance * info)
             logits = logits + shift[cells.codes[pair[0]] * sizes[pair[1]] + cells.codes[pair[1]]]
+            left = _left(cells, logits)
     return found
 
 
+def _left(cells: Cells, logits: Array) -> tuple[Array, Array, Array]:
+    chance = expit(logits)
+    curve = chance * (1 - chance)
+    return cells.errors - cells.items * chance, cells.items * curve, cells.squares * curve
+
+
 def _evidence(
-    cells: Cells, sizes: Sequence[int], logits: Array, pair: tuple[int, int]
+    codes: Codes, sizes: Sequence[int], left: tuple[Array, Array, Array], pair: tuple[int, int]
 ) -> tuple[float, float, Array, Array]:
     """Return by how many sd the pairs of values differ from what is expected, their variance, gaps and information."""
-    chance, (one, other) = expit(logits), pair
-    weights = (
-        cells.errors - cells.items * chance,
-        cells.items * chance * (1 - chance),
-        cells.squares * chance * (1 - chance),
-    )
-    gap, info, noise = (
-        cross(cells.codes[one], cells.codes[other], (sizes[one], sizes[other]), weight).ravel() for weight in weights
-    )
-    number = int((noise > 0).sum())
-    free = (sizes[one] - 1) * (sizes[other] - 1) / (sizes[one] * sizes[other]) * number
-    scatter = (np.square(gap[noise > 0]) / noise[noise > 0]).sum() - free
-    variance = (np.square(gap).sum() - noise.sum() * free / max(number, 1)) / max(np.square(info).sum(), 1e-9)
+    shape = sizes[pair[0]], sizes[pair[1]]
+    gap, info, noise = (cross(codes[pair[0]], codes[pair[1]], shape, one).ravel() for one in left)
+    seen = noise > 0
+    free = (shape[0] - 1) * (shape[1] - 1) / (shape[0] * shape[1]) * seen.sum()
+    scatter = (np.square(gap[seen]) / noise[seen]).sum() - free
+    variance = (np.square(gap).sum() - noise.sum() * free / max(seen.sum(), 1)) / max(np.square(info).sum(), 1e-9)
     return float(scatter / np.sqrt(2 * max(free, 1))), float(variance), gap, info

@@ -14,9 +14,9 @@ from scipy.stats import chi2
 Array = np.ndarray
 MEMORY = 0.7  # the decay of autocorrelation that the inflation assumes; shorter memory is then over-allowed for
 LAGS = 6
-STRENGTHS, DECAYS = (grid.reshape(-1, 1) for grid in np.meshgrid([0.15, 0.3, 0.5, 0.75], [0.5, 0.7]))
+STRENGTHS = (0.15, 0.3, 0.5, 0.75, 0.95, 0.99)  # share of the variance that has memory
 BURST_STEPS = 3  # what lasts longer is a level, not a spike
-BURST_DEVIANCE = 14.0
+BURST_DEVIANCE = 12.0
 NEIGHBOURS = 10
 EDGE_DEVIANCE = 2.0  # against the very next step on each side: else the run is part of a longer one
 
@@ -82,24 +82,11 @@ def start_noise(totals: Array, items: Array | None, phase: Array | None) -> tupl
 def estimate_noise(
     totals: Array, items: Array | None, level: Array, fitted: float, phase: Array | None, *, memory: bool = True
 ) -> Noise:
-    """Estimate season, bursts, overdispersion and memory around a known level.
+    """Estimate season, bursts, overdispersion and memory around a known level that took `fitted` parameters.
 
-    Parameters
-    ----------
-    totals, items, level
-        The series and its expected level, one number per step.
-    fitted
-        How many parameters the level took: the degrees of freedom it cost.
-    phase
-        Each step's place in the season (0, 1 …), or None.
-    memory
-        Whether to estimate the autocorrelation; without, `inflation` is 1.
-
-    Notes
-    -----
-    Overdispersion by moments of the squared residuals (Williams 1982); season shrunken by its own variance and only
-    where a chi-square test rejects at 2 %; the inflation is the long-run variance of an AR(1) whose decay is fixed,
-    fitted to the first autocorrelations, which are raised by what fitting the level takes from them.
+    Overdispersion by moments of the squared residuals (Williams 1982); season shrunken by its own variance, and only
+    where a chi-square test rejects at 2 %; the inflation is the long-run variance of an AR(1) of fixed decay, fitted to
+    the first autocorrelations, these raised by what fitting the level takes from them; without `memory` it is 1.
     """
     everything = np.ones(len(totals), bool)
     rough = _moments(totals, items, level, everything, fitted)
@@ -130,42 +117,37 @@ def find_bursts(
     found: list[Burst] = []
     for length in range(1, BURST_STEPS + 1):
         start = np.arange(size - length + 1)
-        stop, low, high = (
-            start + length,
-            np.maximum(start - NEIGHBOURS, 0),
-            np.minimum(start + length + NEIGHBOURS, size),
-        )
-        near, far = np.maximum(start - 1, 0), np.minimum(stop + 1, size)
-        ends = ((start, stop), (low, start), (stop, high), (near, start), (stop, far))
-        run, left, right, before, after = (
-            (sums[last] - sums[first], weights[last] - weights[first]) for first, last in ends
-        )
-        both = left[0] + right[0], left[1] + right[1]
+        stop = start + length
+        far_left, far_right = np.maximum(start - NEIGHBOURS, 0), np.minimum(stop + NEIGHBOURS, size)
+        firsts = np.array([far_left, stop, np.maximum(start - 1, 0), stop])
+        lasts = np.array([start, far_right, start, np.minimum(stop + 1, size)])
+        run = sums[stop] - sums[start], weights[stop] - weights[start]
+        beside = sums[lasts] - sums[firsts], weights[lasts] - weights[firsts]
+        both = beside[0][:2].sum(0), beside[1][:2].sum(0)
         deviance = _deviance(run, both, counts)
-        sides = np.minimum(*(_one_sided(run, side, both, counts) for side in (left, right)))
-        edges = np.minimum(*(_one_sided(run, side, both, counts) for side in (before, after)))
+        one_sided = _one_sided(run, beside, both, counts)
+        sides, edges = one_sided[:2].min(0), one_sided[2:].min(0)
         strong = (deviance > threshold) & (sides > 0.7 * threshold) & (edges > EDGE_DEVIANCE) & (run[1] > 0)
         found += [Burst(int(place), length, float(deviance[place])) for place in np.flatnonzero(strong)]
     return _disjoint(sorted(found, key=lambda burst: (-burst.deviance, burst.length, burst.position)), size)
 
 
-def memory_gain(totals: Array, exposures: Array, *, counts: bool) -> float:
-    """Return the log-likelihood that memory from step to step gains on independent steps around one level.
+def memory_gain(residual: Array, decays: tuple[float, ...], *, floor: float = 0.0) -> float:
+    """Return the log-likelihood that memory from step to step gains on independent steps.
 
-    White noise plus an AR(1) of several strengths and decays, the best of them, by Whittle's (1953) likelihood of the
-    effective totals' periodogram, less one for its freedom. A change of level has to explain a series better.
+    White noise of at least the variance `floor` plus an AR(1) of several strengths and decays, the best of them, by
+    Whittle's (1953) likelihood of the periodogram, less one for its freedom. A change has to explain a series better.
     """
-    level = totals.sum() / max(exposures.sum(), 1e-12)
-    variance = exposures * max(level, 1e-12) if counts else exposures
-    residual = np.where(exposures > 0, totals - exposures * level, 0) / np.sqrt(np.where(exposures > 0, variance, 1))
     waves = (len(residual) - 1) // 2
-    power = np.abs(np.fft.rfft(residual)[1 : waves + 1]) ** 2
+    power = np.abs(np.fft.rfft(residual)[1 : waves + 1]) ** 2 / len(residual)
     if waves < 3 or power.sum() <= 0:
         return 0.0
     cosine = np.cos(2 * np.pi * np.arange(1, waves + 1) / len(residual))
-    spectra = (1 - STRENGTHS) + STRENGTHS * (1 - DECAYS**2) / (1 - 2 * DECAYS * cosine + DECAYS**2)
-    gains = -np.log(spectra).sum(1) - waves * np.log((power / power.mean() / spectra).mean(1))
-    return max(float(gains.max()) - 1.0, 0.0)
+    strength, decay = (grid.reshape(-1, 1) for grid in np.meshgrid((0.0, *STRENGTHS), decays))
+    spectra = 1 - strength + strength * (1 - decay**2) / (1 - 2 * decay * cosine + decay**2)
+    spectra *= np.maximum((power / spectra).mean(1, keepdims=True), floor / (1 - strength))
+    fits = -(np.log(spectra) + power / spectra).sum(1)
+    return max(float(fits.max() - fits[0]) - 1.0, 0.0)
 
 
 def design_effect(items: Array, overdispersion: float) -> float:

@@ -12,15 +12,14 @@ from rca_lib.findings import Estimate, Rate
 
 
 def wilson(errors: float, items: float, *, level: float = 0.95) -> tuple[float, float]:
-    """Return the score interval of a rate (Wilson 1927); without items it is 0 to 1.
+    """Return the score interval of a rate (Wilson 1927) that a share `level` of all samples has around the true rate.
 
-    `errors` and `items` may be effective counts, that is, not whole. It cannot see that items hang together.
+    `errors` and `items` may be effective counts, not whole; without items it is 0 to 1. It takes items as independent.
 
     Examples
     --------
-    >>> low, high = wilson(18, 20)
-    >>> round(low, 4), round(high, 4)
-    (0.699, 0.9721)
+    >>> [round(end, 4) for end in wilson(18, 20)]
+    [0.699, 0.9721]
     """
     if items <= 0:
         return 0.0, 1.0
@@ -32,23 +31,17 @@ def wilson(errors: float, items: float, *, level: float = 0.95) -> tuple[float, 
     return low, 1.0 if errors >= items else float((middle + half) / scale)
 
 
-def clopper_pearson(
-    errors: float, items: float, *, level: float = 0.95, one_sided_at_ends: bool = False
-) -> tuple[float, float]:
-    """Return the exact interval of a rate (Clopper and Pearson 1934); without items it is 0 to 1.
-
-    `one_sided_at_ends` puts the whole 1 − level on the one open side where no or all items are errors, as Minitab's
-    attribute agreement analysis does; the usual interval is two-sided there too.
+def clopper_pearson(errors: float, items: float, *, level: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval of a rate (Clopper and Pearson 1934), two-sided also where no or all items are errors.
 
     Examples
     --------
-    >>> [round(clopper_pearson(15, 15, one_sided_at_ends=ends)[0], 4) for ends in (False, True)]
-    [0.782, 0.819]
+    >>> [round(end, 4) for end in clopper_pearson(18, 20)]
+    [0.683, 0.9877]
     """
     if items <= 0:
         return 0.0, 1.0
-    ends = errors <= 0 or errors >= items
-    tail = (1 - level) / (1 if one_sided_at_ends and ends else 2)
+    tail = (1 - level) / 2
     low = 0.0 if errors <= 0 else float(stats.beta.ppf(tail, errors, items - errors + 1))
     return low, 1.0 if errors >= items else float(stats.beta.ppf(1 - tail, errors + 1, items - errors))
 
@@ -106,11 +99,11 @@ def clustered_rate(
 
     Notes
     -----
-    The Hájek estimate has Wilson's interval on the effective number of independent items or, where the variance between
-    clusters gives fewer, Korn and Graubard's (1998) on that number, with t of the effective number of clusters − 1.
-    Neither number exceeds Kish's (1965) for the weights: errors that happen to sit where weights are small feign no
-    precision. The interval speaks of the rate that such clusters produce, not only of those at hand; below ten clusters
-    it is wide. Stated 95 %, it held 93 to 99 % in `tests/benchmarks/bench_intervals.py`.
+    The Hájek estimate has Wilson's interval on the effective number of independent items, Kish's (1965) at the most, so
+    that errors which sit where weights are small feign no precision; or, where the variance between clusters gives
+    fewer, Korn and Graubard's (1998) on that number, with t of the effective number of clusters − 1. It speaks of the
+    rate that such clusters produce, not only of those at hand, and is wide below ten clusters. Stated 95 %, it held
+    93 to 99 % in `tests/benchmarks/bench_intervals.py`.
     """
     total, count, errors = float(weight.sum()), float(items.sum()), float(items[event].sum())
     if total <= 0:
@@ -136,11 +129,9 @@ def clustered_rate(
 
 
 def _variance_between(errors: np.ndarray, weights: np.ndarray) -> float:
-    """Return the variance of a ratio of sums over clusters, linearised (Särndal, Swensson and Wretman 1992, 5.6).
-
-    Each residual is divided by √(1 − the cluster's share): m/(m − 1) for m equal clusters, better than that for
-    unequal ones (Bell and McCaffrey 2002).
-    """
+    """Return the linearised variance of a ratio of sums over clusters (Särndal, Swensson and Wretman 1992, 5.6)."""
+    # √(1 − a cluster's share) under its residual is m/(m − 1) for m equal clusters, better for unequal ones
+    # (Bell and McCaffrey 2002).
     total = float(weights.sum())
     residuals = (errors - float(errors.sum()) / total * weights) / total
     return float((residuals**2 / np.maximum(1 - weights / total, 1e-12)).sum())

@@ -22,22 +22,28 @@ def read_series(counts: pd.DataFrame) -> pd.DataFrame:
             )
     series = frame[wanted].reset_index(drop=True)
     for name in wanted[1:]:
-        numbers = pd.to_numeric(series[name], errors="coerce").astype(float)
+        numbers = pd.to_numeric(series[name], errors="coerce").to_numpy(float)
         _refuse(~np.isfinite(numbers), "not a finite number", name, series, "leave the step out or mend its number")
         series[name] = numbers
     series["time"] = _read_times(series)
-    _refuse(series["time"].duplicated(), "a step is there twice", "time", series, "add its counts up, one row per step")
+    _refuse(
+        series["time"].duplicated().to_numpy(),
+        "a step is there twice",
+        "time",
+        series,
+        "add its counts up, one row per step",
+    )
     if len(series) < 2:
         raise DataError(
             "a series needs at least two steps", column="time", rows=len(series), mend="choose a longer period"
         )
     if len(wanted) == 3:
-        _refuse(series["errors"] < 0, "errors are negative", "errors", series, "counts are zero or more")
-        _refuse(series["items"] < 0, "items are negative", "items", series, "counts are zero or more")
-        over = series["errors"] > series["items"] * (1 + 1e-9)
+        errors, items = series["errors"].to_numpy(), series["items"].to_numpy()
+        _refuse(errors < 0, "errors are negative", "errors", series, "counts are zero or more")
+        _refuse(items < 0, "items are negative", "items", series, "counts are zero or more")
+        over = errors > items * (1 + 1e-9)
         _refuse(over, "errors exceed items", "errors", series, "check how the counts were joined")
-        if series["items"].sum() <= 0:
-            raise make_fault("no step has any items", "items", series, "choose a period with audits")
+        _refuse(np.full(len(items), items.sum() <= 0), "no step has any items", "items", series, "choose other steps")
     return series.rename(columns={"errors": "total", "value": "total"}).sort_values("time", ignore_index=True)
 
 
@@ -47,11 +53,13 @@ def _read_times(series: pd.DataFrame) -> pd.Series:
         times = times.dt.start_time
     if not pd.api.types.is_numeric_dtype(times) and not pd.api.types.is_datetime64_any_dtype(times):
         times = pd.to_datetime(times, errors="coerce")
-    _refuse(times.isna(), "not a time", "time", series, "give timestamps, dates or numbers in order")
+    if isinstance(times.dtype, pd.DatetimeTZDtype):
+        times = times.dt.tz_localize(None)
+    _refuse(times.isna().to_numpy(), "not a time", "time", series, "give timestamps, dates or numbers in order")
     return times
 
 
-def _refuse(wrong: pd.Series, problem: str, column: str, series: pd.DataFrame, mend: str) -> None:
+def _refuse(wrong: np.ndarray, problem: str, column: str, series: pd.DataFrame, mend: str) -> None:
     if wrong.any():
         raise make_fault(problem, column, series[wrong], mend)
 
@@ -68,18 +76,19 @@ def find_phases(times: pd.Series, season: Literal["auto"] | int | None) -> np.nd
     if season is None or len(times) < 2:
         return None
     dated = pd.api.types.is_datetime64_any_dtype(times)
-    numbers = (times - times.iloc[0]) / pd.Timedelta(days=1) if dated else times - times.iloc[0]
-    gap = float(numbers.diff().median())
+    passed = times.to_numpy() - times.to_numpy()[0]
+    numbers = passed / np.timedelta64(1, "D") if dated else passed
+    gap = float(np.median(np.diff(numbers)))
     if season != "auto":
         phase, period = np.rint(numbers / gap).astype(int) % int(season), int(season)
     elif dated and 0.99 < gap < 1.01:
-        phase, period = times.dt.day_of_week, 7
+        phase, period = times.dt.day_of_week.to_numpy(), 7
     elif dated and 0.04 < gap < 0.043:
-        phase, period = times.dt.hour, 24
+        phase, period = times.dt.hour.to_numpy(), 24
     elif dated and 28 <= gap <= 31:
-        phase, period = times.dt.month - 1, 12
+        phase, period = times.dt.month.to_numpy() - 1, 12
     elif not dated and gap == 1 and (numbers % 1 == 0).all():
         phase, period = numbers.astype(int) % 7, 7
     else:
         return None
-    return phase.to_numpy() if len(times) >= 3 * period and period > 1 else None
+    return phase if len(times) >= 3 * period and period > 1 else None

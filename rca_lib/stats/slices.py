@@ -17,20 +17,19 @@ from rca_lib.stats.expected import Array, Baseline, Cells, Codes, cross, fit_bas
 
 MANY_VALUES = 40  # from here on a dimension is one of raters or the like: not searched in pairs, its values may drift
 SHARES = np.array([0.1, 0.4, 0.2, 0.3])  # of alpha: everywhere, one dimension, one with many values, two dimensions
-LEAST_EXPECTED = 2.0  # errors; slices with fewer are not tested
+LEAST_EXPECTED = np.array([3.0, 3.0, 2.0, 3.0])  # errors, by the same kinds; slices with fewer are not tested
 TWIN = 0.95  # a slice that holds so much of its parent is its parent
 MOST_PICKS = 10
-CAP, MARGIN = 6.25, 1.0
+CAP, MARGIN = 6.25, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Pick:
     """A slice that changed: the `values` of its `dimensions` (none: everywhere).
 
-    `score` is its signed deviation in standard deviations, `p_value` the chance that any slice deviates so much when
-    none changed. `excess`, with a 95 % interval, is how many errors the current audits hold beyond what is expected
-    there, given the other picks and that the search named it; `naive` is what it would be without the search. It is
-    `carried` where it would not stand out without one value of the clustering dimension.
+    `score` is its deviation in standard deviations, `p_value` the chance that any slice deviates so much when none
+    changed. `excess`, with a 95 % interval, counts the errors beyond those expected, given the other picks and that the
+    search named it (`naive`: without that). `carried`: without one value of the clustering dimension it is no news.
     """
 
     dimensions: tuple[int, ...]
@@ -45,18 +44,16 @@ class Pick:
 
     def members(self, codes: Codes) -> NDArray[np.bool_]:
         """Return which cells belong to it."""
-        inside = np.ones(codes.shape[1], bool)
-        for dimension, value in zip(self.dimensions, self.values, strict=True):
-            inside &= codes[dimension] == value
-        return inside
+        parts = [codes[dimension] == value for dimension, value in zip(self.dimensions, self.values, strict=True)]
+        return np.all(parts or [np.ones(codes.shape[1], bool)], axis=0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Search:
-    """The picks, strongest first, the log odds each adds to the baseline's model, and what could have been seen.
+    """The picks, strongest first; the log odds each adds to the baseline's model.
 
-    `detectable` holds, for the largest slice of each dimension: dimension, value, items, expected errors, and the
-    excess that would have been named in four of five cases.
+    `detectable`: dimension, value, items, expected errors of each dimension's largest slice, and the excess that would
+    have been named there in four of five cases.
     """
 
     picks: tuple[Pick, ...]
@@ -114,10 +111,8 @@ def search_slices(
 
     Parameters
     ----------
-    before, after
-        The two periods in the same codes; weights scaled so that `items` sums to the effective number of audits.
-    sizes
-        How many values each dimension has.
+    before, after, sizes
+        The two periods in the same codes, as `fit_baseline` takes them.
     cluster
         The dimension of the people: searched alone whatever its size, and asked who carries a slice.
     pairs
@@ -157,11 +152,12 @@ def _open_field(before: Cells, after: Cells, sizes: tuple[int, ...], cluster: in
         count = counts[dimensions] = np.bincount(code, after.items, size)
         parent = np.minimum.outer(*(counts[(one,)] for one in dimensions)).ravel() if kind == 3 else count.sum()
         differs = (count < TWIN * parent) | (kind == 0)
-        tested = np.flatnonzero(differs & (np.bincount(code, expected, size) >= LEAST_EXPECTED))
+        tested = np.flatnonzero(differs & (np.bincount(code, expected, size) >= LEAST_EXPECTED[kind]))
         rows = np.full(size, len(tested))
         rows[tested] = np.arange(len(tested))
-        families.append(_Family(dimensions, kind, tested, rows))
-    numbers = np.bincount([family.kind for family in families], [len(family.tested) for family in families], 4)
+        if len(tested):
+            families.append(_Family(dimensions, kind, tested, rows))
+    numbers = np.bincount([one.kind for one in families], [len(one.tested) for one in families], 4)
     shares = np.where(numbers > 0, SHARES, 0) / max(SHARES[numbers > 0].sum(), SHARES.min())
     penalties = np.log(np.maximum(numbers, 1) / np.where(numbers > 0, shares, 1))
     return _Field(after, sizes, baseline, logits, tuple(families), penalties)
@@ -183,9 +179,7 @@ def _code(codes: Codes, sizes: tuple[int, ...], dimensions: tuple[int, ...]) -> 
 
 def _best(field: _Field, picks: Sequence[Pick]) -> Pick | None:
     best, least = None, np.inf
-    for family, score, _, _ in _scores(field, _fit(field, picks)):
-        if not len(score):
-            continue
+    for family, score, *_ in _scores(field, _fit(field, picks), field.families):
         row = int(np.argmax(np.abs(score)))
         chance = np.log(2) + norm.logsf(abs(score[row])) + field.penalties[family.kind]
         if chance < least:
@@ -238,8 +232,8 @@ def _fit(field: _Field, picks: Sequence[Pick]) -> _Fit:
 
 def _root(field: _Field, place: Codes, number: int, info: Array, drift: dict[int, float]) -> Array:
     """Return rows whose inner products are the covariances of slices' expected errors: model and drift."""
-    pairs = zip(field.after.codes, field.sizes, strict=True)
-    tables = [cross(place, code, (number + 1, size), info)[:number] for code, size in pairs]
+    each = zip(field.after.codes, field.sizes, strict=True)
+    tables = [cross(place, code, (number + 1, size), info)[:number] for code, size in each]
     spread = field.baseline.spread(tables, np.bincount(place, info, number + 1)[:number])
     return np.hstack([spread, *(tables[dimension] * np.sqrt(variance) for dimension, variance in drift.items())])
 
@@ -248,7 +242,7 @@ def _drift(field: _Field, info: Array, noise: Array, gap: Array) -> dict[int, fl
     """Estimate how much the values of dimensions with many values moved at random (variance of the log odds).
 
     Squared scores are capped, so that one rater who changed does not pass for the drift of all, and the estimate is
-    taken one standard error high: too little drift is a false alarm, too much costs little power.
+    taken half a standard error high: too little drift is a false alarm, too much costs little power.
     """
     drift = {}
     for family in field.families:
@@ -257,39 +251,39 @@ def _drift(field: _Field, info: Array, noise: Array, gap: Array) -> dict[int, fl
             place = field.place(family)
             gaps, slopes, spread = (np.bincount(place, one, number + 1)[:-1] for one in (gap, info, noise))
             spread = spread + np.square(_root(field, place, number, info, {})).sum(1)
-            target = chi2.cdf(CAP, 3) + CAP * chi2.sf(CAP, 1) - MARGIN * np.sqrt(2 / number)
-            scatter = partial(_scatter, np.square(gaps), spread, np.square(slopes), target)
+            scatter = partial(_scatter, np.square(gaps), spread, np.square(slopes))
             if scatter(0.0) > 0:
                 drift[family.dimensions[0]] = 9.0 if scatter(9.0) > 0 else brentq(scatter, 0.0, 9.0, xtol=1e-5)
     return drift
 
 
-def _scatter(tops: Array, spread: Array, rises: Array, target: float, variance: float) -> float:
-    return float(np.minimum(tops / (spread + variance * rises), CAP).mean() - target)
+def _scatter(tops: Array, spread: Array, rises: Array, variance: float) -> float:
+    """Return how far the squared scores, weighted by what they tell, pass what this much drift explains."""
+    weights = rises / (spread + variance * rises)
+    surplus = np.minimum(tops / (spread + variance * rises), CAP) - chi2.cdf(CAP, 3) - CAP * chi2.sf(CAP, 1)
+    return float(weights @ surplus + MARGIN * np.sqrt(2 * np.square(weights).sum()))
 
 
-def _scores(field: _Field, fit: _Fit) -> Iterator[tuple[_Family, Array, Array, Array]]:
-    """Yield, family by family, the tested slices' signed scores, variances, and expected errors."""
-    if picked := len(fit.members):
-        back = np.linalg.pinv((fit.members * fit.info) @ fit.members.T)
-        among = (fit.members * fit.noise) @ fit.members.T + fit.roots @ fit.roots.T
-    for family in field.families:
+def _scores(field: _Field, fit: _Fit, families: Sequence[_Family]) -> Iterator[tuple[_Family, *tuple[Array, ...]]]:
+    """Yield, family by family, the tested slices' signed scores, variances, items and expected errors."""
+    slopes, noises = fit.members * fit.info, fit.members * fit.noise
+    if len(slopes):
+        back, among = np.linalg.pinv(slopes @ fit.members.T), noises @ fit.members.T + fit.roots @ fit.roots.T
+    for family in families:
         place, number = field.place(family), len(family.tested)
         sums = (field.after.items, fit.gap, field.after.items * fit.chance, fit.noise, fit.info)
         count, gap, expected, noise, info = (np.bincount(place, one, number + 1)[:-1] for one in sums)
         root = _root(field, place, number, fit.info, fit.drift)
-        variance = whole = (
-            noise + np.square(root).sum(1) + np.square(info) * field.baseline.doubt(family.dimensions, family.tested)
-        )
-        if picked:
+        doubt = np.square(info) * field.baseline.doubt(family.dimensions, family.tested)
+        variance = whole = noise + np.square(root).sum(1) + doubt
+        if len(slopes):
             shared, both = (
-                np.array([np.bincount(place, one * member, number + 1)[:-1] for member in fit.members]).T
-                for one in (fit.info, fit.noise)
+                np.array([np.bincount(place, one, number + 1)[:-1] for one in them]).T for them in (slopes, noises)
             )
             pull = shared @ back
             variance = whole - 2 * (pull * (both + root @ fit.roots.T)).sum(1) + ((pull @ among) * pull).sum(1)
         score = _signed_root(count, expected, gap, np.maximum(variance, 0.05 * whole))
-        yield family, np.where(variance > 0.05 * whole, score, 0.0), variance, expected
+        yield family, np.where(variance > 0.05 * whole, score, 0.0), variance, count, expected
 
 
 def _signed_root(items: Array, expected: Array, gap: Array, variance: Array) -> Array:
@@ -340,15 +334,13 @@ def _carried(gap: Array, noise: Array, code: Codes) -> bool:
 
 
 def _detectable(field: _Field, alpha: float) -> Iterator[tuple[int, int, float, float, float]]:
-    for family, _, variance, expected in _scores(field, _fit(field, ())):
-        if len(family.dimensions) == 1 and len(family.tested):
-            items = np.bincount(field.place(family), field.after.items, len(family.tested) + 1)[:-1]
-            row = int(np.argmax(items))
-            there = float(items[row]), float(expected[row]), float(variance[row])
-            short = partial(_short, *there, field.threshold(family.dimensions, alpha))
-            most = there[0] - there[1]
-            excess = most if short(most) < 0 else brentq(short, 0.0, most, xtol=1e-3)
-            yield family.dimensions[0], int(family.tested[row]), *there[:2], excess
+    alone = [family for family in field.families if len(family.dimensions) == 1]
+    for family, _, variance, items, expected in _scores(field, _fit(field, ()), alone):
+        row = int(np.argmax(items))
+        there = float(items[row]), float(expected[row])
+        short = partial(_short, *there, float(variance[row]), field.threshold(family.dimensions, alpha))
+        most = there[0] - there[1]
+        yield family.dimensions[0], int(family.tested[row]), *there, most if short(most) < 0 else brentq(short, 0, most)
 
 
 def _short(items: float, expected: float, variance: float, threshold: float, excess: float) -> float:

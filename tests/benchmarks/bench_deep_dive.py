@@ -34,12 +34,14 @@ CODES = {
     "sampling_change": ("MEA.SAMPLE", "artefact"),
     "nothing": ("", "steady"),
 }
+SIZES = {"one_rater": 15.0}  # odds: a sixtieth of the audits shows less only where the rater errs in most of them
 
 
 def ask(kind: str, seed: int) -> tuple[bool, bool, float]:
     """Return whether the planted cause is named first, whether the verdict is right, and the seconds of the answers."""
-    start = date(2026, 3, 2 + seed % 12) if kind not in ("mix_shift", "drift") else date(2026, 3, 1)
-    causes = () if kind == "nothing" else (PlantedCause(kind, "here", start),)
+    whole_month = kind in ("mix_shift", "drift", "one_rater", "sampling_change")
+    start = date(2026, 3, 1 if whole_month else 2 + seed % 12)
+    causes = () if kind == "nothing" else (PlantedCause(kind, "here", start, size=SIZES.get(kind)),)
     simulation = simulate_audits(sites=("here",), causes=causes, seed=seed)
     with TemporaryDirectory() as folder:
         export, store = Path(folder) / "export", Path(folder) / "store"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import PercentFormatter
 
 from rca_lib.questions.trend import Change, Trend
@@ -23,7 +24,7 @@ def plot_trend(
     low, value, high = (np.array([getattr(step, name) for step in trend.steps]) for name in ("low", "value", "high"))
     ax.vlines(times, low, high, color=MUTED, linewidth=0.6, alpha=0.5)
     ax.plot(times, value, ".", color=MUTED, markersize=4, label="step with 95 % interval")
-    ax.plot(times, [step.expected for step in trend.steps], color=ACCENT, linewidth=1.8, label="level")
+    ax.plot(times, [step.expected for step in trend.steps], color=ACCENT, drawstyle="steps-mid", label="level")
     for index, change in enumerate(trend.changes):
         _shade(ax, change, first=index == 0)
     spikes = [index for spike in trend.outliers for index in range(spike.position, spike.position + spike.length)]
@@ -36,6 +37,10 @@ def plot_trend(
     if trend.unit == "%":
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         ax.set_ylabel("error rate")
+    if isinstance(trend.steps[0].time, str):
+        dates = AutoDateLocator(maxticks=8)
+        ax.xaxis.set_major_locator(dates)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(dates))
     ax.legend(loc="upper left", bbox_to_anchor=(0, -0.12), ncols=5, frameon=False, fontsize=8)
     title_of(ax, trend.summary())
     return ax
