@@ -86,7 +86,7 @@ def test_a_stale_truth_takes_the_blame_from_the_slices():
     assert causes[0].measurement and causes[0].share == pytest.approx(0.9)
 
 
-def test_sampling_is_a_cause_only_where_the_weighted_rate_stands_still():
+def test_sampling_is_a_cause_only_where_nothing_else_is():
     sampling = Finding("rivals", "sampling", "…", "shown", Estimate(0.03, 0.02, 0.04, "pp"))
     assert [cause.code for cause in rank(Said(change("not proven", 0.001)), Said(sampling))] == ["MEA.SAMPLE"]
     assert "MEA.SAMPLE" not in [cause.code for cause in rank(Said(change(), part({"policy": "a"})), Said(sampling))]

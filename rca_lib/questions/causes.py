@@ -128,7 +128,8 @@ def rank_causes(
     Returns
     -------
     Causes
-        Measurement first, then the rest by share. A truth that changed explains away the slices that moved with it.
+        Measurement first, then the rest by share. A truth that changed explains away the slices that moved with it; a
+        sample that changed cannot move the weighted rates, and is a cause only where nothing else is.
 
     Notes
     -----
@@ -145,14 +146,13 @@ def rank_causes(
     slices = [finding for finding in known.findings if finding.kind == "slice"]
     found_dates = [known.first("step", "drift", among=answer.findings()) for answer in dates]
     dated = zip(slices, [*found_dates, *[None] * (len(slices) - len(found_dates))], strict=True)
-    measured = _rival_causes(known)
-    blamed = [_points(cause) for cause in measured if cause.code != "MEA.SAMPLE"]
+    measured = _rival_causes(known, "stale truth", "auditors")
     causes = [*measured, *_mix_causes(known)]
     for part, date_of in dated:
-        explained = any(points * _points(part) > 0 for points in blamed)
+        explained = any(_points(cause) * _points(part) > 0 for cause in measured)
         if _points(part) > 0 and not explained:
             causes.append(_slice_cause(part, date_of, known))
-    causes = causes or _general_causes(known)
+    causes = causes or _general_causes(known) or _rival_causes(known, "sampling")
     causes.sort(key=lambda cause: (not cause.measurement, -(cause.share or 0.0), cause.code, cause.sentence))
     return Causes(tuple(causes), (len(known.findings), len(events)))
 
@@ -195,24 +195,16 @@ class _Known:
                      measurement)  # fmt: skip
 
 
-def _rival_causes(known: _Known) -> list[Cause]:
-    """Measurement explains where it is shown; sampling only where the weighted rate, which it cannot move, stands."""
-    change = known.first("change")
-    still = change is None or change.grade != "shown"
+def _rival_causes(known: _Known, *kinds: str) -> list[Cause]:
     causes = []
     for finding in known.findings:
-        sampling = finding.kind == "sampling"
-        if (
-            finding.kind not in RIVAL_CAUSES
-            or finding.grade != "shown"
-            or not (still if sampling else _points(finding) > 0)
-        ):
-            continue
-        event = known.event_of("sampling_change" if sampling else "truth_change")
-        told = f" {_named(event)} fits." if event is not None else ""
-        share = None if sampling else known.share_of(finding)
-        sentence = f"{RIVAL_WORDS[finding.kind]}{told}"
-        causes.append(known.cause(RIVAL_CAUSES[finding.kind], sentence, "shown", finding, share=share, event=event))
+        if finding.kind in kinds and finding.grade == "shown":
+            event = known.event_of("sampling_change" if finding.kind == "sampling" else "truth_change")
+            told = f" {_named(event)} fits." if event is not None else ""
+            share = None if finding.kind == "sampling" else known.share_of(finding)
+            sentence = f"{RIVAL_WORDS[finding.kind]}{told}"
+            code = RIVAL_CAUSES[finding.kind]
+            causes.append(known.cause(code, sentence, "shown", finding, share=share, event=event))
     return causes
 
 
