@@ -31,6 +31,7 @@ def test_words_that_yaml_takes_for_truth_values_stay_words(tmp_path):
         ("columns: {site: {constnt: x}}", "columns.site"),
         ("time_zone: Europe/Lisbn", "Europe/Lisbn"),
         ("site_time_zones: {Lisbon: Portugal/Lisbon}", "Portugal/Lisbon"),
+        ("encoding: utf-99", "encoding: 'utf-99' is no encoding"),
         ("date_order: dd/mm", "date_order.*'ymd', 'dmy' or 'mdy'"),
         ("labels: {a: hate}\nbenign: [bening]", "benign: 'bening' is none of the labels"),
         ("labels: {a: x, b: y, c: z}\nlabel_scale: binary", "binary, but labels names 3"),

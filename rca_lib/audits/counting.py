@@ -15,6 +15,7 @@ import pandas as pd
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
 from rca_lib.findings import DataError
 
+MISSING, RARE = "(missing)", "(rare)"  # no value; values too rare to be looked at one by one
 COUNTS = ("items", "errors", "weight", "weighted_errors", "squared_weight")
 
 
@@ -151,7 +152,7 @@ def column_names(audits: Any) -> list[str]:
 
 
 def keep_slice(audits: Any, where: Mapping[str, str]) -> Any:
-    """Keep the rows of one slice, on the engine; the table stays of its own kind.
+    """Keep the rows of one slice, on the engine; the table stays of its own kind. MISSING keeps those without a value.
 
     Examples
     --------
@@ -161,7 +162,8 @@ def keep_slice(audits: Any, where: Mapping[str, str]) -> Any:
     table = nw.from_native(audits)
     _require(table.collect_schema().names(), tuple(where))
     for name, value in where.items():
-        table = table.filter(nw.col(name) == value)
+        column = nw.col(name)
+        table = table.filter(column.is_null() if value == MISSING else column.cast(nw.String) == value)
     return table.to_native()
 
 

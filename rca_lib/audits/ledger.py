@@ -1,9 +1,8 @@
-"""The ledger: what became of every row that was read; and how text is written to CSV without becoming a formula."""
+"""The ledger: what became of every row that was read."""
 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ from statsmodels.stats.proportion import proportion_confint
 
 from rca_lib.findings import DataError, Finding, Rate, show
 
-FORMULA = re.compile(r"^'*[=+@\t\r-]")
-NUMBER = re.compile(r"^[+-]?\d+([.,]\d+)?([eE][+-]?\d+)?$")
 MUCH_QUARANTINED = 0.05
 DIFFERENT_SITES = 0.01
 
@@ -126,24 +123,3 @@ def read_ledger(store: Path) -> Ledger:
         raise DataError(f"{Path(store).name} holds no ledger", mend="take a file in first") from None
     except (json.JSONDecodeError, TypeError) as error:
         raise DataError(f"{path.name} is damaged: {error}", mend="take the file in again") from None
-
-
-def escape_formula(cell: Any) -> Any:
-    """Give text that a spreadsheet would run as a formula a leading apostrophe; numbers stay as they are.
-
-    Examples
-    --------
-    >>> escape_formula("=1+1"), escape_formula("-12.5"), escape_formula(-3), escape_formula("@name")
-    ("'=1+1", '-12.5', -3, "'@name")
-    """
-    risky = isinstance(cell, str) and FORMULA.match(cell) and not NUMBER.match(cell)
-    return f"'{cell}" if risky else cell
-
-
-def write_csv(frame: pd.DataFrame, path: Path) -> None:
-    """Write a frame as CSV (UTF-8, no index), formulas escaped in cells and in column names."""
-    escaped = frame.rename(columns=escape_formula)
-    for place, kind in enumerate(escaped.dtypes):
-        if not pd.api.types.is_numeric_dtype(kind):
-            escaped.isetitem(place, escaped.iloc[:, place].map(escape_formula, na_action="ignore"))
-    escaped.to_csv(path, index=False, encoding="utf-8", lineterminator="\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -16,7 +17,6 @@ from rca_lib.audits.tables import AUDITS, columns
 from rca_lib.findings import DataError
 
 NULLS = ("NULL", "null", "N/A", "n/a", "#N/A", "NaN", "nan")
-COLUMNS = {column.name: column for column in AUDITS}
 MAPPABLE = columns(AUDITS, "required", "advised", "optional")
 IDS = ("audit_id", "item_id", "rater", "auditor")
 RECOMPUTED = ("source_file", "source_row", "day", "error")
@@ -29,6 +29,13 @@ def _known_zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise ValueError(f"{name!r} is no IANA time zone such as Europe/Berlin") from error
     return name
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        return codecs.lookup(name).name
+    except LookupError:
+        raise ValueError(f"{name!r} is no encoding such as cp1252") from None
 
 
 def _as_list(value: object) -> object:
@@ -67,12 +74,11 @@ class Mapping(BaseModel):
     site_time_zones: Zone | dict[str, Zone] | None = None
     decimal: Literal[".", ","] | None = None
     percent: Literal["share", "percent"] | None = None
-    encoding: str | None = None
-    delimiter: str | None = None
+    encoding: Annotated[str, AfterValidator(_known_encoding)] | None = None
+    delimiter: Annotated[str, AfterValidator(lambda text: text.replace("\\t", "\t"))] | None = None
     sheet: str | None = None
     header_row: int | None = None
     query: str | None = None
-    connection: str | None = None
     values: dict[str, dict[str, str]] = {}
     keep: Words | None = None
 

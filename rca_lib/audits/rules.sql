@@ -1,5 +1,6 @@
 -- How a cell is read. v: the trimmed text of a cell; day_first: whether days stand before months; epoch: day 0 of
 -- serial dates; mark: the decimal mark. Patterns are literals, so that they are compiled once and not once a row.
+-- Before this file rca_lib.audits.rules makes spell(v), is_set(), words(name) and zone_of(site) from the mapping.
 
 create macro clean(v) as case
     when left(v, 1) <= ' ' or right(v, 1) <= ' ' or left(v, 1) = chr(160) or right(v, 1) = chr(160)
@@ -76,7 +77,23 @@ create macro is_footer(v) as regexp_matches(v, '(?i)^(grand |sub)?-?(totals?|sum
 create macro part_of_day(hour) as case
     when hour >= 6 and hour < 14 then 'early' when hour >= 14 and hour < 22 then 'late' else 'night' end;
 
--- The three labels nearest to one that is not in the map: offered, never taken.
-create macro nearest_labels(v, known) as case when v is not null and len(known) > 0 then array_to_string(list_transform(
-    list_sort(list_transform(known, lambda k: {'far': -jaro_winkler_similarity(lower(k), lower(v)), 'label': k}))[1:3],
-    lambda k: k.label), ', ') end;
+-- Labels as the mapping spells them; a set of labels in alphabetical order, nothing where one of them is not known.
+create macro parts(v) as list_transform(regexp_split_to_array(v, '\s*[;|,]\s*'), lambda part: spell(part));
+create macro spell_set(v) as case when len(list_filter(parts(v), lambda part: part is null)) = 0
+    then array_to_string(list_sort(list_distinct(parts(v))), '|') end;
+create macro label_of(v) as case when is_set() then spell_set(v) else spell(v) end;
+create macro known(v, name) as case when list_contains(words(name), known_word(v)) then known_word(v) end;
+
+-- The three words nearest to one that is not known: offered, never taken.
+create macro nearest(v, value, name) as case when v is not null and value is null and len(words(name)) > 0 then
+    array_to_string(list_transform(list_sort(list_transform(words(name),
+        lambda k: {'far': -jaro_winkler_similarity(lower(k), lower(v)), 'word': k}))[1:3], lambda k: k.word), ', ') end;
+
+create macro order_of(v) as case when is_two_numbers(v) then case
+    when first_number(v) > 12 then 'dmy' when second_number(v) > 12 then 'mdy' else 'either' end end;
+create macro mark_of(v) as case
+    when proves_point(v) then '.' when proves_comma(v) then ',' when proves_no_mark(v) then 'either' end;
+create macro as_score(v) as try_cast(replace(v, ',', '.') as double);
+create macro unit_of(name, v) as case
+    when contains(v, '%') then 'percent' when name <> 'model_score' then 'share'
+    when as_score(v) > 1 and as_score(v) <= 100 then 'percent' when as_score(v) > 0 and as_score(v) < 1 then 'share' end;

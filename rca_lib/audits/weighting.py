@@ -11,17 +11,16 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
-from rca_lib.audits.csv_files import run
-from rca_lib.audits.mapping import Mapping, Plan, quote
+from rca_lib.audits.mapping import Mapping
 from rca_lib.audits.periods import parse_period
-from rca_lib.audits.reading import read_source
-from rca_lib.audits.tables import POPULATION, PROPORTIONAL_STREAMS, columns
+from rca_lib.audits.reading import read_source, run_file
+from rca_lib.audits.tables import POPULATION, columns
 from rca_lib.findings import DataError
 
 MEND = "correct the population table"
 
 
-def read_population(path: Path, work: Path) -> pd.DataFrame:
+def read_population(path: Path | None, work: Path) -> pd.DataFrame:
     """Read a population: a row per period, site, queue and stratum with its `decisions`; adds `start` and `end`.
 
     Raises
@@ -29,13 +28,7 @@ def read_population(path: Path, work: Path) -> pd.DataFrame:
     DataError
         If a column is missing, a period is none, or a number of decisions is not above 0.
     """
-    with duckdb.connect() as engine:
-        read = read_source(engine, path, Mapping(header_row=1), work)
-        cells = ", ".join(f"trim(c{place})" for place in range(len(read.names)))
-        table = pd.DataFrame(engine.sql(f"select {cells} from raw order by row").fetchall(), columns=list(read.names))
-    for name in columns(POPULATION, "required"):
-        if name not in table:
-            raise DataError(f"{read.name}: no column {name!r}", column=name, mend=MEND)
+    table = _read(path, work) if path else pd.DataFrame(columns=columns(POPULATION), dtype=str)
     table["decisions"] = pd.to_numeric(table["decisions"], errors="coerce")
     bad = table[~(table["decisions"] > 0)]
     if len(bad):
@@ -44,63 +37,39 @@ def read_population(path: Path, work: Path) -> pd.DataFrame:
     try:
         periods = [parse_period(name) for name in table["period"]]
     except ValueError as error:
-        raise DataError(f"{read.name}: {error}", column="period", mend=MEND) from None
-    return table.assign(start=[period.start for period in periods], end=[period.end for period in periods])
+        raise DataError(f"population: {error}", column="period", mend=MEND) from None
+    bounds = {name: pd.to_datetime([getattr(period, name) for period in periods]) for name in ("start", "end")}
+    return table.assign(**bounds)
 
 
-def add_weights(engine: duckdb.DuckDBPyConnection, plan: Plan, population: pd.DataFrame | None) -> None:
+def _read(path: Path, work: Path) -> pd.DataFrame:
+    with duckdb.connect() as engine:
+        read = read_source(engine, path, Mapping(header_row=1), work)
+        rows = engine.sql("select * exclude (row, rejected) from raw order by row").fetchall()
+    table = pd.DataFrame(rows, columns=list(read.names)).apply(lambda cells: cells.str.strip().replace("", None))
+    for name in columns(POPULATION, "required"):
+        if name not in table:
+            raise DataError(f"{read.name}: no column {name!r}", column=name, mend=MEND)
+    return table.reindex(columns=list(columns(POPULATION)))
+
+
+def add_weights(engine: duckdb.DuckDBPyConnection, population: pd.DataFrame) -> None:
     """Create the view `weighted` over `fates`: weights filled in, rows of the sample without one quarantined.
-
-    A missing weight is filled from the population; outside the sampled rows, which stand for themselves, it is 1.
 
     Raises
     ------
     DataError
-        If the audits have no stratum, a row lies in two lines of the population, or a stratum has fewer decisions
-        than audits.
+        If a row lies in two lines of the population, or a stratum has fewer decisions than audits.
     """
-    declared = "weight" in plan.places
-    if population is None and not declared:
-        run(engine, "create view weighted as from fates")
-        return
-    if population is None:
-        run(engine, "create table weights (row bigint, weight double)")
-    else:
-        _weigh(engine, plan, population)
-    given, others = ("f.k_weight", "f.* exclude (k_weight)") if declared else ("null", "f.*")
-    run(
-        engine,
-        "create view weighted as select * replace ("
-        "case when fate = 'kept' and k_weight is null then 'quarantined' else fate end as fate, "
-        "case when k_weight is null then list_append(reasons, 'missing weight') else reasons end as reasons) "
-        f"from (select {others}, coalesce({given}, w.weight, case when not ({_is_sampled(plan)}) then 1.0 end) "
-        "as k_weight from fates f left join weights w on f.row = w.row)",
-    )
-
-
-def _is_sampled(plan: Plan) -> str:
-    first_round = "coalesce(k_audit_round, 1) = 1" if "audit_round" in plan.places else "true"
-    streams = ", ".join(map(quote, PROPORTIONAL_STREAMS))
-    return f"{first_round} and coalesce(k_stream in ({streams}), false)" if "stream" in plan.places else first_round
-
-
-def _weigh(engine: duckdb.DuckDBPyConnection, plan: Plan, population: pd.DataFrame) -> None:
-    if "stratum" not in plan.places:
-        raise DataError("weights from a population need the column stratum", column="stratum", mend="map it")
-    keys = [name for name in ("site", "queue", "stratum") if name in population and name in plan.places]
-    fits = " and ".join(f"f.k_{name} is not distinct from nullif(p.{name}, '')" for name in keys)
     engine.register("population", population.reset_index(names="line"))
-    run(
-        engine,
-        "create table weights as select f.row, p.line, p.decisions / count(*) over (partition by p.line) as weight "
-        f"from fates f join population p on {fits} and f.k_day >= p.start and f.k_day < p.end "
-        f"where fate = 'kept' and {_is_sampled(plan)}",
-    )
-    twice = engine.sql("select max(line) from weights group by row having count(*) > 1 limit 1").fetchall()
-    if twice:
-        first = population.loc[twice[0][0], ["period", *keys]].to_dict()
-        raise DataError("two lines of the population hold the same decisions", first=first, mend=MEND)
+    run_file(engine, "weighted.sql")
+    twice = engine.sql("select max(line), 1 from weights group by row having count(*) > 1 limit 1").fetchall()
+    _refuse("two lines of the population hold the same decisions", twice, population)
     small = engine.sql("select line, count(*) from weights where weight < 1 group by line order by line").fetchall()
-    if small:
-        first = population.loc[small[0][0], ["period", *keys, "decisions"]].to_dict()
-        raise DataError("a stratum has fewer decisions than audits", rows=small[0][1], first=first, mend=MEND)
+    _refuse("a stratum has fewer decisions than audits", small, population)
+
+
+def _refuse(problem: str, found: list[tuple[int, int]], population: pd.DataFrame) -> None:
+    if found:
+        first = population.loc[found[0][0], list(columns(POPULATION))].dropna().to_dict()
+        raise DataError(problem, rows=found[0][1], first=first, mend=MEND)

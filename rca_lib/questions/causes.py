@@ -108,7 +108,7 @@ def rank_causes(
     *,
     period: Period,
     taxonomy: Taxonomy,
-    dates: Sequence[Answer] = (),
+    dates: Sequence[Answer | None] = (),
 ) -> Causes:
     """Rank the causes that the answers of the other questions and the calendar support.
 
@@ -144,7 +144,7 @@ def rank_causes(
         taxonomy,
     )
     slices = [finding for finding in known.findings if finding.kind == "slice"]
-    found_dates = [known.first("step", "drift", among=answer.findings()) for answer in dates]
+    found_dates = [known.first("step", "drift", among=answer.findings()) if answer else None for answer in dates]
     dated = zip(slices, [*found_dates, *[None] * (len(slices) - len(found_dates))], strict=True)
     measured = _rival_causes(known, "stale truth", "auditors")
     causes = [*measured, *_mix_causes(known)]

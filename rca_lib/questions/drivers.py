@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from rca_lib.audits.counting import column_names, count_errors
-from rca_lib.findings import DataError, Estimate, Finding, Grade, Rate, join_words, name_slice, show
+from rca_lib.audits.counting import MISSING, RARE, column_names, count_errors
+from rca_lib.findings import DataError, Estimate, Finding, Grade, Rate, name_slice, show
 from rca_lib.stats.decomposition import compare_means
 from rca_lib.stats.expected import Array, Cells
 from rca_lib.stats.rates import wilson
 from rca_lib.stats.slices import MANY_VALUES, Search, search_slices
 
-MISSING, RARE = "(missing)", "(rare)"
 MOST_VALUES = 2000, 300  # in the dimension with most values, in the others; the rest is read together
 
 
@@ -97,37 +96,43 @@ class Drivers:
             for one in self.named
         ]  # fmt: skip
         names = (
-            "where direction before after expected excess low high contribution share p_value items new single_rater"
+            "where direction before after expected excess excess_low excess_high contribution share p_value items new"
         )
-        return pd.DataFrame(rows, columns=names.split())
+        return pd.DataFrame(rows, columns=[*names.split(), "single_rater"])
 
     def summary(self) -> str:
         """Say in one sentence how the rate moved and where."""
-        rates = f"{show(self.before.value, '%')} before, {show(self.after.value, '%')} after"
-        mix = f", {show(self.mix.value, 'pp')} of it by mix" if _proven(self.mix) else ""
-        where = join_words([_tell(one) for one in self.named]) or "no slice is shown to have changed"
-        return f"The error rate {_moved(self.change)} ({rates}{mix}): {where}."
+        mix = f" The mix makes {show(self.mix.value, 'pp')} of it." if _proven(self.mix) else ""
+        where = " ".join(_tell(one) for one in self.named) or "No slice is shown to have changed."
+        return f"{self._moved()}{mix} {where}"
 
     def findings(self) -> tuple[Finding, ...]:
         """Hand on the change, its two parts, and each named slice; "none" where nothing is named."""
         return (*self._parts(), *self._places()) if self.named else (*self._parts(), self._nothing())
 
+    def _moved(self) -> str:
+        rates = f"from {show(self.before.value, '%')} to {show(self.after.value, '%')}"
+        if not _proven(self.change):
+            return f"The error rate is not shown to have moved: {self.change}, {rates}."
+        size = Estimate(abs(self.change.value), *sorted((abs(self.change.low), abs(self.change.high))), "pp")
+        return f"The error rate {'rose' if self.change.value > 0 else 'fell'} by {size}, {rates}."
+
     def _parts(self) -> Iterator[Finding]:
         """Grade the change and its parts: a part is ruled out where it is at most a quarter of a change shown."""
-        sentence = f"The error rate {_moved(self.change)}: {self.change}."
         grade: Grade = "shown" if _proven(self.change) else "not proven"
-        yield Finding("drivers", "change", sentence, grade, self.change, "change", p_value=self.p_value)
+        yield Finding("drivers", "change", self._moved(), grade, self.change, "change", p_value=self.p_value)
         for kind, part in (("mix", self.mix), ("rate", self.rate)):
             small = max(abs(part.low), abs(part.high)) <= abs(self.change.value) / 4 and _proven(self.change)
             grade = "shown" if _proven(part) else "ruled out" if small else "not proven"
             share = part.value / self.change.value if _proven(self.change) else None
-            yield Finding("drivers", kind, f"The change of {kind} makes {part}.", grade, part, kind, share=share)
+            told = {"mix": "The mix of the work makes", "rate": "The work itself makes"}[kind]
+            yield Finding("drivers", kind, f"{told} {part} of the change.", grade, part, kind, share=share)
 
     def _places(self) -> Iterator[Finding]:
         paths = [f"slices[{place}].excess" for place in range(len(self.slices))]
         for path, one in zip(["overall.excess", *paths] if self.overall else paths, self.named, strict=True):
             yield Finding(
-                "drivers", "slice" if one.where else "everywhere", f"Not as expected: {_tell(one)}.", "shown",
+                "drivers", "slice" if one.where else "everywhere", _tell(one), "shown",
                 one.excess, path, one.where, share=one.share, p_value=one.p_value,
             )  # fmt: skip
 
@@ -214,10 +219,7 @@ def _write(value: Any) -> str:
 
 
 def _encode(counts: Sequence[pd.DataFrame], names: Sequence[str]) -> tuple[dict[str, list[str]], tuple[Cells, Cells]]:
-    """Number the values of each dimension in the order of their names; the rarest of very many become one value.
-
-    The dimension with most values comes last. Weights are scaled to sum to the effective number of audits (Kish 1965).
-    """
+    """Number each dimension's values, the rarest of very many as one; the dimension with most values comes last."""
     table = pd.concat(counts, ignore_index=True)
     found = {name: pd.factorize(table[name], use_na_sentinel=False) for name in names}
     values, codes = {}, []
@@ -234,6 +236,7 @@ def _encode(counts: Sequence[pd.DataFrame], names: Sequence[str]) -> tuple[dict[
 
 
 def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> Cells:
+    """Scale weights to sum to the effective number of audits (Kish 1965)."""
     weights, errors, squares = counts[["weight", "weighted_errors", "squared_weight"]].to_numpy(float).T
     scale = weights.sum() / squares.sum()
     return Cells(codes, weights * scale, errors * scale, squares * scale**2)
@@ -341,12 +344,10 @@ def _proven(estimate: Estimate) -> bool:
     return estimate.low > 0 or estimate.high < 0
 
 
-def _moved(change: Estimate) -> str:
-    moved = f"{'rose' if change.value > 0 else 'fell'} by {show(abs(change.value), 'pp')}"
-    return moved if _proven(change) else "is not shown to have moved"
-
-
 def _tell(one: Slice) -> str:
     errors = Estimate(abs(one.excess.value), *sorted((abs(one.excess.low), abs(one.excess.high))), "errors")
-    told = f"{errors} {'more' if one.direction > 0 else 'fewer'} than expected{', new' if one.new else ''}"
-    return f"{name_slice(one.where)} ({told}{', one rater' if one.single_rater and 'rater' not in one.where else ''})"
+    rates = f"{show(one.after.value, '%')} instead of {show(one.expected, '%')}"
+    more = "more" if one.direction > 0 else "fewer"
+    alone = one.single_rater and "rater" not in one.where
+    notes = f"{', new in this period' if one.new else ''}{', mostly one rater' if alone else ''}"
+    return f"{name_slice(one.where)}: {errors} {more} than expected, {rates}{notes}."

@@ -24,7 +24,8 @@ class SitePoint:
     """One site and period: its rate, and what it would be with the mix of work of all sites together.
 
     `adjusted` is the overall rate times observed over expected errors; `items` the number of independent audits that
-    carry as much information; `lower` and `upper` the funnel at that number; `p_value` of "no different from the rest",
+    carry as much information; `lower` and `upper` the funnel at that number,
+    outside of which a point is called different; `p_value` of "no different from the rest",
     `verdict` after all points were looked at (Benjamini and Hochberg 1995); `target` met, missed, not proven or "".
     """
 
@@ -138,7 +139,8 @@ def compare_sites(
     spread = _overdispersion(z_values)
     p_values = 2 * stats.norm.sf(np.abs(z_values) / spread)
     called = stats.false_discovery_control(p_values) <= alpha
-    width = stats.norm.ppf(1 - alpha / 2) * spread * np.sqrt(overall * (1 - overall) / sizes)
+    limit = max(called.sum(), 1) * alpha / len(p_values)
+    width = stats.norm.ppf(1 - limit / 2) * spread * np.sqrt(overall * (1 - overall) / sizes)
     points = tuple(
         SitePoint(*key, rates[key][0], overall * ratio[key], float(sizes[place]),
                   max(overall - float(width[place]), 0.0), overall + float(width[place]), float(p_values[place]),

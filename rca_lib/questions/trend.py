@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from rca_lib.audits.counting import count_steps, keep_slice
+from rca_lib.audits.counting import RARE, count_steps, keep_slice
 from rca_lib.findings import DataError, Estimate, Finding, Rate, show
 from rca_lib.stats.changepoints import SHORTEST, Segmentation, find_shifts
 from rca_lib.stats.charts import ControlChart, chart_proportions
@@ -109,7 +109,8 @@ class Trend:
             return "; ".join(_tell(change) for change in self.changes) + "."
         spikes = f"; {_tell_spikes(self.outliers)}" if self.outliers else ""
         seen = show(self.minimum_detectable.value, self.minimum_detectable.unit)
-        return f"No change of level is shown in {len(self.steps)} steps (one of {seen} by half would be){spikes}."
+        could = f"one of {seen} half way through would be in four cases of five"
+        return f"No change is shown in {len(self.steps)} steps; {could}{spikes}."
 
     def findings(self) -> tuple[Finding, ...]:
         """Hand on each change and each spike; "steady" where there is no change."""
@@ -198,16 +199,19 @@ def find_changes(
 
 def date_slices(
     audits: Any, slices: Iterable[Any], *, alpha: float = 0.05, step: str = "day", seed: int = 0
-) -> tuple[Trend, ...]:
+) -> tuple[Trend | None, ...]:
     """Find since when for each place: the changes of each slice's own series.
 
     `audits` has one row per audited decision, with the local `day`; a slice has `where`, a mapping of column to value.
-    `alpha` holds for each slice by itself; the rest is as `find_changes` and `count_steps` take it.
+    `alpha` holds for each slice by itself; the rest is as `find_changes` and `count_steps` take it. None stands for a
+    slice that has fewer than two steps, or values too rare to be kept apart.
     """
-    return tuple(
-        find_changes(count_steps(keep_slice(audits, place.where), step=step), alpha=alpha, seed=seed)
-        for place in slices
-    )
+    found = []
+    for place in slices:
+        apart = RARE not in place.where.values()
+        counts = count_steps(keep_slice(audits, place.where), step=step) if apart else ()
+        found.append(find_changes(counts, alpha=alpha, seed=seed) if len(counts) > 1 else None)
+    return tuple(found)
 
 
 def make_control_chart(

@@ -30,7 +30,7 @@ class Answers:
     quality: Quality
     trend: Trend
     drivers: Drivers | None
-    dates: tuple[Trend, ...]
+    dates: tuple[Trend | None, ...]
     rivals: Rivals | None
     tagging: Tagging
     disagreements: Disagreements

@@ -15,6 +15,23 @@ from matplotlib.axes import Axes
 
 from rca_lib.findings import show
 
+SHARES = frozenset(
+    [
+        "value",
+        "low",
+        "high",
+        "accuracy",
+        "mix_adjusted",
+        "share",
+        "weighted_share",
+        "cumulative",
+        "before",
+        "after",
+        "expected",
+        "part",
+    ]
+)
+DIFFERENCES = frozenset(("contribution", "difference"))
 NOTHING = "Not available: no earlier period to compare with."
 
 
@@ -47,15 +64,15 @@ def show_figure(plot: Callable[..., Axes], result: object, **options: object) ->
     return Shown({"image/svg+xml": buffer.getvalue(), "text/plain": alt}, {"image/svg+xml": {"alt": alt}})
 
 
-def show_table(result: object, *, rows: int = 20, units: Mapping[str, str] | None = None) -> Shown:
-    """Show a frame, or the `to_frame()` of a result, as a table with escaped text; `units` maps columns to units."""
+def show_table(result: object, *, rows: int = 20) -> Shown:
+    """Show a frame, or the `to_frame()` of a result, as a table; text is escaped, shares read as per cent."""
     if result is None:
         return _text(NOTHING)
     frame = result if isinstance(result, pd.DataFrame) else result.to_frame()
     if frame.empty:
         return _text("Nothing to list.")
-    units = units or {}
-    text = pd.DataFrame({name: [_cell(value, units.get(name)) for value in frame[name]] for name in frame}).head(rows)
+    units = dict.fromkeys(SHARES, "%") | dict.fromkeys(DIFFERENCES, "pp")
+    text = pd.DataFrame({name: [_cell(value, units.get(name)) for value in frame[name].head(rows)] for name in frame})
     text.columns = [str(name).replace("_", " ") for name in text.columns]
     page = text.to_html(index=False, escape=True, border=0, classes="numbers", justify="unset")
     rest = f"<p>{len(frame) - rows:,} more rows.</p>" if len(frame) > rows else ""
@@ -72,7 +89,7 @@ def _text(words: str) -> Shown:
 
 
 def _cell(value: object, unit: str | None) -> str:
-    if value is None or (isinstance(value, float) and value != value):
+    if not isinstance(value, (Mapping, tuple, list)) and pd.isna(value):
         return "–"
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -8,11 +8,11 @@ from datetime import timedelta
 from typing import Literal
 
 from rca_lib.findings import Estimate, Finding, Grade, Rate, name_slice, show
-from rca_lib.questions.causes import Cause
 from rca_lib.reporting.deep_dive import Answers
 
 Verdict = Literal["worse", "better", "artefact", "mix", "steady", "not proven", "first period"]
 NEAR_DAYS = 14
+Told = tuple[str, Estimate | Rate, str]  # a sentence, its number, the call that gives it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,30 +37,14 @@ def write_headline(answers: Answers, *, alpha: float = 0.05) -> Headline:
     where a look survives all three together (Holm 1979), so that a quiet site and period makes the headline with
     probability alpha at the most; a look that is alarmed by itself alone is "not proven".
     """
-    accuracy = answers.quality.accuracy
     if answers.drivers is None:
-        sentence = f"First period: accuracy is {accuracy}; there is nothing earlier to compare with."
-        return Headline("first period", "not proven", sentence, accuracy, "quality.accuracy")
-    change = _find(answers.drivers.findings(), "change")
-    looks = _looks(answers)
-    surviving = _holm([(p_value, finding) for p_value, finding in looks if p_value <= 1], alpha)
-    verdict, grade = _verdict(answers, looks, surviving, alpha)
-    said = _SAYS[verdict]
-    if verdict in _IN_PART and change.grade != "shown":
-        said = _IN_PART[verdict]
-    sentence = f"{said} {_told(answers, verdict, surviving)}"
-    return Headline(verdict, grade, sentence, change.estimate, f"drivers.{change.path}")
-
-
-_SAYS = {
-    "worse": "Quality fell.",
-    "better": "Quality rose.",
-    "artefact": "Measured quality moved, the work did not.",
-    "mix": "Quality fell because the mix of the work grew harder, not because the work was done worse.",
-    "steady": "Nothing happened that the audits can show.",
-    "not proven": "Not proven.",
-}
-_IN_PART = {"worse": "A part of the work got worse.", "better": "A part of the work got better."}
+        verdict, grade, told = "first period", "not proven", _tell_first(answers)
+    else:
+        looks = _looks(answers)
+        surviving = _holm(looks, alpha)
+        verdict, grade = _verdict(answers, looks, surviving, alpha)
+        told = _TELL[verdict](answers, surviving)
+    return Headline(verdict, grade, *told)
 
 
 def _looks(answers: Answers) -> list[tuple[float, Finding]]:
@@ -104,39 +88,68 @@ def _verdict(
     return "steady", "not proven"
 
 
-def _told(answers: Answers, verdict: Verdict, surviving: Sequence[Finding]) -> str:
-    change = _find(answers.drivers.findings(), "change").estimate
-    moved = "fell" if change.value > 0 else "rose"
+def _tell_first(answers: Answers) -> Told:
+    accuracy = answers.quality.accuracy
+    return f"Accuracy is {accuracy}; nothing earlier to compare with.", accuracy, "quality.accuracy"
+
+
+def _tell_worse(answers: Answers, surviving: Sequence[Finding]) -> Told:
+    change = answers.drivers.change
+    causes = [cause for cause in answers.causes.causes if not cause.measurement and cause.code != "ENV.MIX"]
+    if not causes:
+        return f"{_moved(answers)}; where and why is not known yet.", change, "drivers.change"
+    cause = causes[0]
+    since = f" since {show(cause.since[0], 'date')}" if cause.since else ""
+    event = f", after {cause.event}" if cause.event else ""
+    name = f"{cause.name[:1].lower()}{cause.name[1:]}{event}"
+    why = f"{cause.grade} cause: {name}" if cause.grade != "not proven" else "why is not known yet"
+    if _is_shown(change) or not cause.where:
+        return f"{_moved(answers)}: {name_slice(cause.where)}{since}; {why}.", change, "drivers.change"
+    whole = f"As a whole accuracy is {answers.quality.accuracy}, not shown to have moved."
+    sentence = f"{name_slice(cause.where)} got worse{since}: {cause.part} more than expected; {why}. {whole}"
+    return sentence, cause.part, f"causes.causes[{answers.causes.causes.index(cause)}].part"
+
+
+def _tell_better(answers: Answers, surviving: Sequence[Finding]) -> Told:
+    places = [name_slice(finding.where) for finding in surviving if finding.kind == "slice"]
+    where = f"; it shows in {places[0]}" if places else ""
+    return f"Quality rose. {_moved(answers)}{where}.", answers.drivers.change, "drivers.change"
+
+
+def _tell_artefact(answers: Answers, surviving: Sequence[Finding]) -> Told:
+    cause = answers.causes.causes[0]
+    return f"{cause.sentence} {_moved(answers)}.", answers.drivers.change, "drivers.change"
+
+
+def _tell_steady(answers: Answers, surviving: Sequence[Finding]) -> Told:
+    least = answers.quality.minimum_detectable
+    seen = f"; a change below {least} could hardly have been seen" if least is not None else ""
+    return f"Nothing is shown to have happened. {_moved(answers)}{seen}.", answers.drivers.change, "drivers.change"
+
+
+def _tell_alone(answers: Answers, surviving: Sequence[Finding]) -> Told:
+    alone = "One look by itself was alarmed, all looks together are not."
+    return f"Not proven. {_moved(answers)}. {alone}", answers.drivers.change, "drivers.change"
+
+
+_TELL = {
+    "worse": _tell_worse,
+    "better": _tell_better,
+    "artefact": _tell_artefact,
+    "mix": _tell_artefact,
+    "steady": _tell_steady,
+    "not proven": _tell_alone,
+}
+
+
+def _moved(answers: Answers) -> str:
+    change, accuracy = answers.drivers.change, answers.quality.accuracy
+    if not _is_shown(change):
+        turned = Estimate(-change.value, -change.high, -change.low, "pp")
+        return f"Accuracy is {accuracy}, its change of {turned} may be noise"
     size = Estimate(abs(change.value), *sorted((abs(change.low), abs(change.high))), "pp")
-    if change.low <= 0 <= change.high:
-        level = f"Accuracy is {answers.quality.accuracy}; as a whole its change of {_negative(change)} may be noise."
-    else:
-        level = f"Accuracy {moved} by {size} to {show(answers.quality.accuracy.value, '%')}."
-    if verdict in ("steady", "not proven"):
-        least = answers.quality.minimum_detectable
-        seen = f" A change below {least} could hardly have been seen." if least is not None else ""
-        alone = " One look by itself was alarmed, all looks together are not." if verdict == "not proven" else ""
-        return f"{level}{alone}{seen}"
-    work = [cause for cause in answers.causes.causes if not cause.measurement and cause.code != "ENV.MIX"]
-    told = work if verdict == "worse" else answers.causes.causes
-    if told and verdict in ("worse", "artefact"):
-        return f"{level} {_because(told[0])}"
-    places = [finding for finding in surviving if finding.kind == "slice"]
-    return f"{level} It shows in {name_slice(places[0].where)}." if places else level
+    return f"Accuracy {'fell' if change.value > 0 else 'rose'} by {size} to {show(accuracy.value, '%')}"
 
 
-def _because(cause: Cause) -> str:
-    event = f": {cause.event}" if cause.event else ""
-    place = f" in {name_slice(cause.where)}" if cause.where else ""
-    if cause.grade == "not proven":
-        return f"It shows{place or ' everywhere'}; why is not known yet."
-    return f"{cause.grade.capitalize()} cause{place}: {cause.name[:1].lower()}{cause.name[1:]}{event}."
-
-
-def _negative(change: Estimate) -> str:
-    """Accuracy changes the other way round than the error rate."""
-    return str(Estimate(-change.value, -change.high, -change.low, change.unit))
-
-
-def _find(findings: Sequence[Finding], kind: str) -> Finding:
-    return next(finding for finding in findings if finding.kind == kind)
+def _is_shown(change: Estimate) -> bool:
+    return change.low > 0 or change.high < 0

@@ -20,7 +20,7 @@ SHARES = np.array([0.1, 0.4, 0.2, 0.3])  # of alpha: everywhere, one dimension, 
 LEAST_EXPECTED = np.array([3.0, 3.0, 2.0, 3.0])  # errors, by the same kinds; slices with fewer are not tested
 TWIN = 0.95  # a slice that holds so much of its parent is its parent
 MOST_PICKS = 10
-CAP, MARGIN = 6.25, 0.5
+CAP, MARGIN = 6.25, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +242,7 @@ def _drift(field: _Field, info: Array, noise: Array, gap: Array) -> dict[int, fl
     """Estimate how much the values of dimensions with many values moved at random (variance of the log odds).
 
     Squared scores are capped, so that one rater who changed does not pass for the drift of all, and the estimate is
-    taken half a standard error high: too little drift is a false alarm, too much costs little power.
+    taken one standard error high: too little drift is a false alarm, too much costs little power.
     """
     drift = {}
     for family in field.families:

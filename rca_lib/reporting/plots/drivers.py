@@ -32,7 +32,7 @@ def plot_drivers(drivers: Drivers, ax: Axes | None = None) -> Axes:
     ax.margins(x=0.12)
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     ax.set_xlabel("error rate (whiskers: 95 % interval of each part)")
-    title_of(ax, drivers.summary(), characters=80)
+    title_of(ax, drivers.summary(), characters=66)
     return ax
 
 
@@ -54,4 +54,11 @@ def _draw_part(ax: Axes, place: int, level: float, part: Estimate) -> None:
     ax.hlines(place, level + part.low, level + part.high, color=INK, linewidth=1.2)
     ax.vlines([level, level + part.value], place - 0.45, place + 0.45, color=MUTED, linewidth=0.5)
     end = level + max(part.high, part.value, 0.0)
-    ax.annotate(f"{part.value * 100:+.1f} pp", (end, place), (6, -3), textcoords="offset points", fontsize=8, color=INK)
+    ax.annotate(
+        f"{'+' if part.value > 0.0005 else ''}{show(part.value, 'pp')}",
+        (end, place),
+        (6, -3),
+        textcoords="offset points",
+        fontsize=8,
+        color=INK,
+    )

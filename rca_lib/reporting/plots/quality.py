@@ -22,7 +22,7 @@ def plot_quality(quality: Quality, ax: Axes | None = None) -> Axes:
         rates = [(at + (row - 1) * 0.22, getattr(part, measure)) for at, (_, part) in enumerate(parts)]
         for at, rate in [(at, rate) for at, rate in rates if rate is not None]:
             ax.plot([100 * rate.low, 100 * rate.high], [at, at], color=colour, linewidth=1.5)
-            ax.plot(100 * rate.value, at, marker, color=colour, markersize=6, label=label if at < 1 else None)
+            ax.plot(100 * rate.value, at, marker, color=colour, markersize=6, label=label if at < 0.5 else None)
     for verdict in quality.verdicts:
         if verdict.estimate == quality.accuracy:
             ax.axvline(100 * (1 - verdict.contract), color=MUTED, linestyle="--", label="target of all errors")
@@ -30,6 +30,6 @@ def plot_quality(quality: Quality, ax: Axes | None = None) -> Axes:
     ax.invert_yaxis()
     ax.set_xlim(left=0)
     ax.set_xlabel(f"rate, % (bars: {quality.error_rate.level:.0%} intervals)")
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, frameon=False, fontsize=8)
+    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.6 / (1 + 0.45 * len(parts))), ncols=2, frameon=False, fontsize=8)
     title_of(ax, quality.summary(), characters=85)
     return ax
