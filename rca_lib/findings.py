@@ -67,6 +67,11 @@ class Estimate:
     unit: str = ""
     level: float = 0.95
 
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether the whole interval lies on one side of zero."""
+        return self.low > 0 or self.high < 0
+
     def __str__(self) -> str:
         """Read as `3.1 pp (1.2 to 5.0)`."""
         if self.low is None or self.high is None:

@@ -59,11 +59,10 @@ class Detectable:
 
 @dataclass(frozen=True, slots=True)
 class Drivers:
-    """The answer to "where?".
+    """`change` = `mix` + `rate`; `rate` = the contributions of `overall` and `slices` + `unexplained`, exactly.
 
-    `change` = `mix` + `rate`, and `rate` = the contributions of `overall` and `slices` + `unexplained`, exactly. `mix`
-    is what the change of the work makes, at the average of the old and new rates that the model expects of each audit
-    (all dimensions jointly, cells smoothed); `rate` is the rest (Kitagawa 1955). `overall` is what all slices share.
+    `mix` is what the change of the work makes, at the average of the old and new rates that the model expects of each
+    audit (dimensions jointly, cells smoothed), `rate` the rest (Kitagawa 1955); `overall` is what all slices share.
     """
 
     before: Rate
@@ -82,7 +81,7 @@ class Drivers:
 
     @property
     def named(self) -> tuple[Slice, ...]:
-        """Return all that is named, `overall` first."""
+        """All that is named, `overall` first."""
         return (self.overall, *self.slices) if self.overall else self.slices
 
     def to_frame(self) -> pd.DataFrame:
@@ -102,7 +101,7 @@ class Drivers:
 
     def summary(self) -> str:
         """Say in one sentence how the rate moved and where."""
-        mix = f" The mix makes {show(self.mix.value, 'pp')} of it." if _proven(self.mix) else ""
+        mix = f" The mix makes {show(self.mix.value, 'pp')} of it." if self.mix.excludes_zero else ""
         where = " ".join(_tell(one) for one in self.named) or "No slice is shown to have changed."
         return f"{self._moved()}{mix} {where}"
 
@@ -111,26 +110,23 @@ class Drivers:
         return (*self._parts(), *self._places()) if self.named else (*self._parts(), self._nothing())
 
     def _moved(self) -> str:
-        rates = f"from {show(self.before.value, '%')} to {show(self.after.value, '%')}"
-        if not _proven(self.change):
-            return f"The error rate is not shown to have moved: {self.change}, {rates}."
-        size = Estimate(abs(self.change.value), *sorted((abs(self.change.low), abs(self.change.high))), "pp")
-        return f"The error rate {'rose' if self.change.value > 0 else 'fell'} by {size}, {rates}."
+        moved = f"{'rose' if self.change.value > 0 else 'fell'} by {_size(self.change)}"
+        moved = moved if self.change.excludes_zero else f"is not shown to have moved: {self.change}"
+        return f"The error rate {moved}, from {show(self.before.value, '%')} to {show(self.after.value, '%')}."
 
     def _parts(self) -> Iterator[Finding]:
         """Grade the change and its parts: a part is ruled out where it is at most a quarter of a change shown."""
-        grade: Grade = "shown" if _proven(self.change) else "not proven"
+        grade: Grade = "shown" if self.change.excludes_zero else "not proven"
         yield Finding("drivers", "change", self._moved(), grade, self.change, "change", p_value=self.p_value)
-        for kind, part in (("mix", self.mix), ("rate", self.rate)):
-            small = max(abs(part.low), abs(part.high)) <= abs(self.change.value) / 4 and _proven(self.change)
-            grade = "shown" if _proven(part) else "ruled out" if small else "not proven"
-            share = part.value / self.change.value if _proven(self.change) else None
-            told = {"mix": "The mix of the work makes", "rate": "The work itself makes"}[kind]
-            yield Finding("drivers", kind, f"{told} {part} of the change.", grade, part, kind, share=share)
+        for kind, part, told in (("mix", self.mix, "The mix of the work"), ("rate", self.rate, "The work itself")):
+            small = max(abs(part.low), abs(part.high)) <= abs(self.change.value) / 4 and self.change.excludes_zero
+            grade = "shown" if part.excludes_zero else "ruled out" if small else "not proven"
+            share = part.value / self.change.value if self.change.excludes_zero else None
+            yield Finding("drivers", kind, f"{told} makes {part} of the change.", grade, part, kind, share=share)
 
     def _places(self) -> Iterator[Finding]:
-        paths = [f"slices[{place}].excess" for place in range(len(self.slices))]
-        for path, one in zip(["overall.excess", *paths] if self.overall else paths, self.named, strict=True):
+        for place, one in enumerate(self.named, start=-1 if self.overall else 0):
+            path = f"slices[{place}].excess" if place >= 0 else "overall.excess"
             yield Finding(
                 "drivers", "slice" if one.where else "everywhere", _tell(one), "shown",
                 one.excess, path, one.where, share=one.share, p_value=one.p_value,
@@ -140,8 +136,10 @@ class Drivers:
         place, seen = max(enumerate(self.minimum_detectable), key=lambda one: one[1].items, default=(0, None))
         if seen is None:
             return Finding("drivers", "none", "No slice holds enough expected errors to be tested.", "not proven")
-        told = f"{show(seen.excess.value, 'errors')} more than {seen.expected:,.0f} in {name_slice(seen.where)}"
-        sentence = f"No slice of {self.tested:,} is shown to have changed; {told} would have been."
+        told = (
+            f"{show(seen.excess.value, 'errors')} more than {seen.expected:,.0f} in {name_slice(seen.where)} would be"
+        )
+        sentence = f"No slice of {self.tested:,} is shown to have changed; {told}."
         return Finding("drivers", "none", sentence, "not proven", seen.excess, f"minimum_detectable[{place}].excess")
 
 
@@ -321,7 +319,7 @@ def _slice(case: _Case, place: int, new: Sequence[Array], change: Estimate) -> S
         excess=Estimate(*(one * case.scale for one in (pick.excess, pick.low, pick.high)), unit="errors"),
         naive_excess=pick.naive * case.scale,
         contribution=Estimate(points[0], *sorted(points[1:]), unit="pp"),
-        share=points[0] / change.value if _proven(change) else None,
+        share=points[0] / change.value if change.excludes_zero else None,
         p_value=pick.p_value,
         items=int(after.items),
         new=not inside[0].any(),
@@ -340,14 +338,13 @@ def _doubt(case: _Case, mean: Sequence[Array]) -> float:
     return float(np.square(case.search.baseline.spread(tables, tables[0].sum(1))).sum())
 
 
-def _proven(estimate: Estimate) -> bool:
-    return estimate.low > 0 or estimate.high < 0
-
-
 def _tell(one: Slice) -> str:
-    errors = Estimate(abs(one.excess.value), *sorted((abs(one.excess.low), abs(one.excess.high))), "errors")
     rates = f"{show(one.after.value, '%')} instead of {show(one.expected, '%')}"
+    new = ", new in this period" if one.new else ""
+    alone = ", mostly one rater" if one.single_rater and "rater" not in one.where else ""
     more = "more" if one.direction > 0 else "fewer"
-    alone = one.single_rater and "rater" not in one.where
-    notes = f"{', new in this period' if one.new else ''}{', mostly one rater' if alone else ''}"
-    return f"{name_slice(one.where)}: {errors} {more} than expected, {rates}{notes}."
+    return f"{name_slice(one.where)}: {_size(one.excess)} {more} than expected, {rates}{new}{alone}."
+
+
+def _size(part: Estimate) -> Estimate:
+    return Estimate(abs(part.value), *sorted((abs(part.low), abs(part.high))), part.unit)

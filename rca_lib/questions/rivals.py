@@ -119,7 +119,7 @@ def _weigh(
     part, told = measure()
     bar = MATERIAL * max(abs(change.value), (change.high - change.low) / 2)
     grade: Grade = "possible" if max(abs(part.low), abs(part.high)) >= bar else "ruled out"
-    if (part.low > 0 or part.high < 0) and abs(part.value) >= bar:
+    if part.excludes_zero and abs(part.value) >= bar:
         grade = "shown"
     return Rival(name, part, grade, f"{name.capitalize()}: {_VERDICTS[grade]}; {told}.")
 

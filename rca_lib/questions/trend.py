@@ -109,8 +109,7 @@ class Trend:
             return "; ".join(_tell(change) for change in self.changes) + "."
         spikes = f"; {_tell_spikes(self.outliers)}" if self.outliers else ""
         seen = show(self.minimum_detectable.value, self.minimum_detectable.unit)
-        could = f"one of {seen} half way through would be in four cases of five"
-        return f"No change is shown in {len(self.steps)} steps; {could}{spikes}."
+        return f"No change is shown in {len(self.steps)} steps; one of {seen} half way mostly would be{spikes}."
 
     def findings(self) -> tuple[Finding, ...]:
         """Hand on each change and each spike; "steady" where there is no change."""

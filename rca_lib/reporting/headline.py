@@ -103,7 +103,7 @@ def _tell_worse(answers: Answers, surviving: Sequence[Finding]) -> Told:
     event = f", after {cause.event}" if cause.event else ""
     name = f"{cause.name[:1].lower()}{cause.name[1:]}{event}"
     why = f"{cause.grade} cause: {name}" if cause.grade != "not proven" else "why is not known yet"
-    if _is_shown(change) or not cause.where:
+    if change.excludes_zero or not cause.where:
         return f"{_moved(answers)}: {name_slice(cause.where)}{since}; {why}.", change, "drivers.change"
     whole = f"As a whole accuracy is {answers.quality.accuracy}, not shown to have moved."
     sentence = f"{name_slice(cause.where)} got worse{since}: {cause.part} more than expected; {why}. {whole}"
@@ -144,12 +144,8 @@ _TELL = {
 
 def _moved(answers: Answers) -> str:
     change, accuracy = answers.drivers.change, answers.quality.accuracy
-    if not _is_shown(change):
+    if not change.excludes_zero:
         turned = Estimate(-change.value, -change.high, -change.low, "pp")
         return f"Accuracy is {accuracy}, its change of {turned} may be noise"
     size = Estimate(abs(change.value), *sorted((abs(change.low), abs(change.high))), "pp")
     return f"Accuracy {'fell' if change.value > 0 else 'rose'} by {size} to {show(accuracy.value, '%')}"
-
-
-def _is_shown(change: Estimate) -> bool:
-    return change.low > 0 or change.high < 0
