@@ -105,6 +105,17 @@ def test_a_drift_without_a_slice_is_everybody_and_its_cause_is_not_proven():
     assert (cause.code, cause.grade) == ("UNK.UNK", "not proven") and "slowly" in cause.sentence
 
 
+def test_where_no_part_stands_out_an_event_that_fits_the_date_is_possible_the_widest_first():
+    calendar = events(
+        ("hiring_class", "2026-03-08", "Hiring class 2026-03", "site=lisbon;hiring_class=2026-03"),
+        ("outage", "2026-03-09", "Outage of the review tool", "site=lisbon"),
+    )
+    (cause,) = rank(Said(change("not proven")), Said(dated()), calendar=calendar)
+    assert (cause.code, cause.grade) == ("ENV.OUTAGE", "possible")
+    (cause,) = rank(Said(change("not proven")), Said(dated()), calendar=calendar[:1])
+    assert (cause.code, cause.grade) == ("TRN.ONB", "possible")
+
+
 def test_a_change_before_the_period_is_not_this_periods():
     assert rank(Said(dated(since=("2026-01-10", "2026-01-05", "2026-01-15")))) == ()
 

@@ -250,8 +250,8 @@ def _general_causes(known: _Known) -> list[Cause]:
         return []
     since = finding.since or (overall.since if overall else None)
     slowly = overall is not None and overall.kind == "drift"
-    fitting = [event for event in known.events if not _scope(event) and since and _fits_time(event, since)]
-    event = fitting[0] if fitting else None
+    fitting = [event for event in known.events if since and _fits_time(event, since)]
+    event = min(fitting, key=lambda one: len(_scope(one)), default=None)
     code = EVENT_CAUSES[event["type"]] if event is not None else "UNK.UNK"
     why = f"{_named(event)} fits the date" if event is not None else "no event of the calendar fits"
     how = "slowly, step by step" if slowly else "at once"
