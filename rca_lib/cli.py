@@ -147,13 +147,10 @@ def simulate(
 @app.command()
 def lab() -> None:
     """JupyterLab on the notebooks."""
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        f"--ServerApp.root_dir={PROJECT}",
-        "--LabApp.default_url=/lab/tree/notebooks",
-    ]
+    command = [sys.executable, "-m", "jupyterlab", f"--ServerApp.root_dir={PROJECT}"]
+    command += ["--LabApp.default_url=/lab/tree/notebooks"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")  # a container has no other user; the server listens on this machine only
     os.execv(sys.executable, command)
 
 

@@ -100,7 +100,6 @@ def test_paths_are_seen_from_the_batch_file(batch_file):
         ("seed: 1\nseed: 2\n", "line 4: 'seed' stands there twice"),
         ("periods: [2026-13]\n", "periods is ['2026-13'], not \"all months\" or a list such as [2026-03]"),
         ("sites: []\n", 'sites is [], not "all" or a list'),
-        ("edition: vendor\n", 'edition is \'vendor\', not "internal" or "vendor:NAME"'),
         ("mapping: none.yml\n", "mapping: there is no none.yml"),
         ("sites: [lisbo]\n", "sites: 'lisbo' is not in the data; the nearest known is 'lisbon'"),
         ("periods: [2026-04]\n", "periods: 2026-04 is not in the data; the nearest known is '2026-0"),

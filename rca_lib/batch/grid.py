@@ -72,7 +72,6 @@ class Batch(BaseModel, frozen=True, extra="forbid"):
     notebooks: Notebooks = Field({}, description="a notebook for deep_dive, portfolio, intake", validate_default=True)
     parameters: Mapping[str, Any] = Field({}, description="a mapping of the notebooks' parameters")
     timeout_seconds: int = Field(600, description="whole seconds from 1", ge=1)
-    edition: str = Field("internal", description='"internal" or "vendor:NAME"', pattern=r"^(internal|vendor:.+)$")
     _source: Path
 
 
