@@ -75,7 +75,7 @@ def test_sites_that_are_not_there_are_one_clear_error():
 
 
 def test_the_false_discovery_rate_is_controlled_as_benjamini_and_hochberg_did_it():
-    # Benjamini and Hochberg 1995: four of fifteen are rejected at .05 (Bonferroni: three), the fourth adjusts to .035625.
+    # Benjamini and Hochberg 1995: four of fifteen are rejected at .05 (Bonferroni: three); the fourth becomes .035625.
     listed = "1 4 19 95 201 278 298 344 459 3240 4262 5719 6528 7590 10000"  # p-values in ten thousandths
     adjusted = stats.false_discovery_control([int(one) / 10_000 for one in listed.split()])
     assert (adjusted <= 0.05).sum() == 4

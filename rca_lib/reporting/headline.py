@@ -97,39 +97,39 @@ def _tell_worse(answers: Answers, surviving: Sequence[Finding]) -> Told:
     change = answers.drivers.change
     causes = [cause for cause in answers.causes.causes if not cause.measurement and cause.code != "ENV.MIX"]
     if not causes:
-        return f"{_moved(answers)}; where and why is not known yet.", change, "drivers.change"
+        return f"{_capital(_moved(answers))}; where and why is not known yet.", change, "drivers.change"
     cause = causes[0]
     since = f" since {show(cause.since[0], 'date')}" if cause.since else ""
     event = f", after {cause.event}" if cause.event else ""
     name = f"{cause.name[:1].lower()}{cause.name[1:]}{event}"
     why = f"{cause.grade} cause: {name}" if cause.grade != "not proven" else "why is not known yet"
-    if change.excludes_zero or not cause.where:
-        return f"{_moved(answers)}: {name_slice(cause.where)}{since}; {why}.", change, "drivers.change"
-    whole = f"As a whole accuracy is {answers.quality.accuracy}, not shown to have moved."
-    sentence = f"{name_slice(cause.where)} got worse{since}: {cause.part} more than expected; {why}. {whole}"
+    if change.low > 0 or not cause.where:
+        return f"{_capital(_moved(answers))}: {name_slice(cause.where)}{since}; {why}.", change, "drivers.change"
+    more = f"{cause.part} more than expected"
+    sentence = f"{name_slice(cause.where)} got worse{since}: {more}; {why}. As a whole: {_moved(answers)}."
     return sentence, cause.part, f"causes.causes[{answers.causes.causes.index(cause)}].part"
 
 
 def _tell_better(answers: Answers, surviving: Sequence[Finding]) -> Told:
     places = [name_slice(finding.where) for finding in surviving if finding.kind == "slice"]
     where = f"; it shows in {places[0]}" if places else ""
-    return f"Quality rose. {_moved(answers)}{where}.", answers.drivers.change, "drivers.change"
+    return f"Quality rose: {_moved(answers)}{where}.", answers.drivers.change, "drivers.change"
 
 
 def _tell_artefact(answers: Answers, surviving: Sequence[Finding]) -> Told:
     cause = answers.causes.causes[0]
-    return f"{cause.sentence} {_moved(answers)}.", answers.drivers.change, "drivers.change"
+    return f"{cause.sentence} {_capital(_moved(answers))}.", answers.drivers.change, "drivers.change"
 
 
 def _tell_steady(answers: Answers, surviving: Sequence[Finding]) -> Told:
     least = answers.quality.minimum_detectable
     seen = f"; a change below {least} could hardly have been seen" if least is not None else ""
-    return f"Nothing is shown to have happened. {_moved(answers)}{seen}.", answers.drivers.change, "drivers.change"
+    return f"Nothing is shown to have happened: {_moved(answers)}{seen}.", answers.drivers.change, "drivers.change"
 
 
 def _tell_alone(answers: Answers, surviving: Sequence[Finding]) -> Told:
     alone = "One look by itself was alarmed, all looks together are not."
-    return f"Not proven. {_moved(answers)}. {alone}", answers.drivers.change, "drivers.change"
+    return f"Not proven: {_moved(answers)}. {alone}", answers.drivers.change, "drivers.change"
 
 
 _TELL = {
@@ -146,6 +146,10 @@ def _moved(answers: Answers) -> str:
     change, accuracy = answers.drivers.change, answers.quality.accuracy
     if not change.excludes_zero:
         turned = Estimate(-change.value, -change.high, -change.low, "pp")
-        return f"Accuracy is {accuracy}, its change of {turned} may be noise"
+        return f"accuracy is {accuracy}, its change of {turned} may be noise"
     size = Estimate(abs(change.value), *sorted((abs(change.low), abs(change.high))), "pp")
-    return f"Accuracy {'fell' if change.value > 0 else 'rose'} by {size} to {show(accuracy.value, '%')}"
+    return f"accuracy {'fell' if change.value > 0 else 'rose'} by {size} to {show(accuracy.value, '%')}"
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
