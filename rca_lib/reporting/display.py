@@ -91,6 +91,8 @@ def _text(words: str) -> Shown:
 def _cell(value: object, unit: str | None) -> str:
     if not isinstance(value, (Mapping, tuple, list)) and pd.isna(value):
         return "–"
+    if isinstance(value, pd.Timestamp) and value == value.normalize():
+        return f"{value:%Y-%m-%d}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
