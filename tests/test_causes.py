@@ -98,6 +98,9 @@ def test_mix_counts_from_half_of_the_change_on():
 
     assert [cause.code for cause in rank(Said(change(), mix(0.015)))] == ["ENV.MIX"]
     assert rank(Said(change(), mix(0.005))) == ()
+    # The change is 0.2 pp, give or take 1 pp: 0.4 pp of mix is less than half of what noise makes, 0.8 pp is not.
+    assert rank(Said(change("not proven", 0.002), mix(0.004))) == ()
+    assert [cause.code for cause in rank(Said(change("not proven", 0.002), mix(0.008)))] == ["ENV.MIX"]
 
 
 def test_a_drift_without_a_slice_is_everybody_and_its_cause_is_not_proven():

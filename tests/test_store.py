@@ -1,3 +1,4 @@
+import shutil
 from datetime import date
 
 import pytest
@@ -72,10 +73,17 @@ def test_a_store_without_events_and_targets_has_empty_ones(tmp_path):
     assert list(read_targets(tmp_path)["contract"]) == []
 
 
-def test_the_fingerprint_changes_with_the_rows_a_report_can_read_and_only_with_them():
+def test_the_fingerprint_changes_with_what_a_report_can_read_and_only_with_that(tmp_path):
     store = demo_store()
     assert fingerprint(store, "lisbon", "2026-02") != fingerprint(store, "lisbon", "2026-03")
-    assert fingerprint(store, "lisbon", "2026-02") == fingerprint(store, "lisbon", "2026-02")
+    shutil.copytree(store, tmp_path / "copy")
+    before = fingerprint(tmp_path / "copy", "lisbon", "2026-02")
+    assert before == fingerprint(store, "lisbon", "2026-02")
+    for name in ("site=krakow/month=2026-02", "site=lisbon/month=2026-03"):
+        (tmp_path / "copy" / name / "audits.parquet").write_bytes(b"other rows")
+    assert fingerprint(tmp_path / "copy", "lisbon", "2026-02") == before
+    (tmp_path / "copy" / "events.csv").write_text("event_id,type,start,title")
+    assert fingerprint(tmp_path / "copy", "lisbon", "2026-02") != before
 
 
 def test_the_store_as_one_table_holds_every_kept_row():

@@ -25,7 +25,7 @@ from rca_lib.audits.intake import take_in
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.periods import Period, parse_period, period_of, periods_before
 from rca_lib.audits.synthetic import demo_simulation, write_simulation
-from rca_lib.audits.tables import DIMENSIONS, folder_name, parse_scope
+from rca_lib.audits.tables import DIMENSIONS, EVENTS, TARGETS, columns, folder_name, parse_scope
 from rca_lib.audits.taxonomy_file import Taxonomy, read_taxonomy
 from rca_lib.findings import DataError, join_words
 
@@ -157,7 +157,7 @@ def open_ledger(store: Path | str = "") -> Ledger:
 
 def read_events(store: Path | str = "", *, site: str | None = None) -> pd.DataFrame:
     """Read the events of a store, those that concern a site only where one is named: a row per event, by start."""
-    events = _read_table(Path(store) if store else demo_store(), "events", ["event_id", "type", "start", "title"])
+    events = _read_table(Path(store) if store else demo_store(), "events", columns(EVENTS, "required"))
     events = events.reindex(columns=list(dict.fromkeys([*events.columns, "end", "scope", "visibility"])))
     events["start"], events["end"] = pd.to_datetime(events["start"]), pd.to_datetime(events["end"])
     if site is not None:
@@ -167,12 +167,7 @@ def read_events(store: Path | str = "", *, site: str | None = None) -> pd.DataFr
 
 def read_targets(store: Path | str = "") -> pd.DataFrame:
     """Read the targets of a store: a row per metric and scope."""
-    return _read_table(Path(store) if store else demo_store(), "targets", ["metric", "scope", "contract"])
-
-
-def read_ratings(store: Path | str = "") -> pd.DataFrame:
-    """Read the ratings of a store: a row per rater and item; empty where several never judged the same."""
-    return _read_table(Path(store) if store else demo_store(), "ratings", ["item_id", "rater", "label", "role"])
+    return _read_table(Path(store) if store else demo_store(), "targets", ("scope", *columns(TARGETS, "required")))
 
 
 def fingerprint(store: Path, site: str, period: str) -> str:

@@ -210,17 +210,22 @@ def _rival_causes(known: _Known, *kinds: str) -> list[Cause]:
 
 def _mix_causes(known: _Known) -> list[Cause]:
     mix = known.first("mix")
-    if mix is None or mix.grade != "shown" or _points(mix) <= 0:
+    if mix is None or mix.grade != "shown" or _points(mix) < HALF * _size(known.first("change")):
         return []
     share = known.share_of(mix)
-    if share is not None and share < HALF:
-        return []
     event = known.event_of("routing_change", "external")
     told = f" {_named(event)} fits." if event is not None else ""
     worse = any(finding.kind == "slice" and _points(finding) > 0 for finding in known.findings)
     within = "part of the change is no worse work" if worse else "its quality within each kind of work did not fall"
     sentence = f"The mix of the work grew harder; {within}.{told}"
     return [known.cause("ENV.MIX", sentence, "shown", mix, share=share, event=event)]
+
+
+def _size(change: Finding | None) -> float:
+    """Return what a part is held against: the change, or what noise makes of it where that is more."""
+    if change is None or change.estimate is None:
+        return 0.0
+    return max(abs(change.estimate.value), (change.estimate.high - change.estimate.low) / 2)
 
 
 def _slice_cause(part: Finding, date_of: Finding | None, known: _Known) -> Cause:

@@ -15,23 +15,9 @@ from matplotlib.axes import Axes
 
 from rca_lib.findings import show
 
-SHARES = frozenset(
-    [
-        "value",
-        "low",
-        "high",
-        "accuracy",
-        "mix_adjusted",
-        "share",
-        "weighted_share",
-        "cumulative",
-        "before",
-        "after",
-        "expected",
-        "part",
-    ]
-)
-DIFFERENCES = frozenset(("contribution", "difference"))
+SHARES = ("value", "low", "high", "accuracy", "mix_adjusted", "share", "weighted_share", "cumulative", "before", "after",
+          "expected")  # fmt: skip
+DIFFERENCES = ("contribution", "difference", "part")
 NOTHING = "Not available: no earlier period to compare with."
 
 

@@ -34,8 +34,9 @@ def write_headline(answers: Answers, *, alpha: float = 0.05) -> Headline:
     """Weigh the three looks (level, time, place) together and say what they come to.
 
     Each look has its own probability `alpha` of naming something where nothing changed. A verdict is "shown" only
-    where a look survives all three together (Holm 1979), so that a quiet site and period makes the headline with
-    probability alpha at the most; a look that is alarmed by itself alone is "not proven".
+    where a look survives all three together (Holm 1979), so that these make the headline of a quiet site and period
+    with probability alpha at the most; a look that is alarmed by itself alone is "not proven". The rivals and the mix
+    have levels of their own on top; the benchmark of the deep dive measures all of it together.
     """
     if answers.drivers is None:
         verdict, grade, told = "first period", "not proven", _tell_first(answers)
