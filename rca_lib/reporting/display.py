@@ -15,8 +15,8 @@ from matplotlib.axes import Axes
 
 from rca_lib.findings import show
 
-SHARES = ("value", "low", "high", "accuracy", "mix_adjusted", "share", "weighted_share", "cumulative", "before", "after",
-          "expected")  # fmt: skip
+SHARES = ("value", "low", "high", "accuracy", "mix_adjusted", "share", "weighted_share", "cumulative", "before",
+          "after", "expected")  # fmt: skip
 DIFFERENCES = ("contribution", "difference", "part")
 NOTHING = "Not available: no earlier period to compare with."
 
