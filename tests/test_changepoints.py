@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from rca_lib.stats.changepoints import SHORTEST, find_shifts, tail_probability
-from rca_lib.stats.overdispersion import design_effect, estimate_noise, find_bursts
+from rca_lib.stats.changepoints import find_shifts, tail_probability
+from rca_lib.stats.cuts import SHORTEST
+from rca_lib.stats.overdispersion import add_memory, design_effect, estimate_noise, find_bursts
 
 
 def draw(seed: int, rates: np.ndarray, *, items: int = 100, rho: float = 0.01) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +103,9 @@ def test_memory_inflates_the_variance():
     for index in range(1, 2000):
         values[index] = 0.7 * values[index - 1] + generator.normal()
     # long-run variance over variance of an AR(1) with 0.7 is 1.7 / 0.3 = 5.7
-    assert estimate_noise(values, None, np.zeros(2000), 1, None).inflation == pytest.approx(5.7, rel=0.15)
+    level = np.zeros(2000)
+    noise = add_memory(estimate_noise(values, None, level, 1, None), values, None, level, 1, None)
+    assert noise.inflation == pytest.approx(5.7, rel=0.15)
 
 
 def test_design_effect_of_unequal_steps():
@@ -111,7 +114,7 @@ def test_design_effect_of_unequal_steps():
 
 
 def test_tail_probability_falls_with_the_evidence():
-    chances = [tail_probability(evidence) for evidence in (-5.0, 0.0, 1.0, 5.0)]
+    chances = [tail_probability(evidence, 100) for evidence in (-5.0, 0.0, 1.0, 8.0)]
     assert chances == sorted(chances, reverse=True)
     assert chances[0] == 1.0
     assert chances[-1] < 0.001

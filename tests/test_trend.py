@@ -223,3 +223,57 @@ def test_a_quiet_series_is_drawn_too():
     axes = plot_trend(find_changes(counts_of([0] * 30)), plt.figure().add_subplot())
     assert "No change" in axes.get_title(loc="left")
     plt.close(axes.figure)
+
+
+EVENTS = pd.DataFrame(
+    {
+        "start": pd.to_datetime(["2026-03-14", "2026-03-17", "2026-01-10", "2026-03-01"]),
+        "title": ["new policy", "<b>hiring</b>", "far away", "training"],
+    }
+)
+
+
+def test_the_nearest_events_are_named_with_their_distance():
+    (change,) = find_changes(draw(1, DOUBLED), events=EVENTS).changes
+    day = pd.Timestamp(change.time)
+    assert [event.title for event in change.events] == ["new policy", "<b>hiring</b>", "training"]
+    dates = ("2026-03-14", "2026-03-17", "2026-03-01")
+    assert [event.distance for event in change.events] == [(pd.Timestamp(date) - day).days for date in dates]
+    first, last = change.interval_times
+    assert [event.inside for event in change.events] == [first <= date <= last for date in dates]
+
+
+def test_events_of_a_series_in_numbers_are_measured_in_its_units():
+    counts = draw(1, DOUBLED).assign(time=np.arange(120))
+    (change,) = find_changes(counts, events=pd.DataFrame({"start": [68], "title": ["new policy"]})).changes
+    assert change.events[0].distance == 68 - change.position
+    assert find_changes(counts, events=EVENTS.iloc[:0].assign(start=[])).changes[0].events == ()
+
+
+def test_a_recent_change_says_what_would_confirm_it():
+    trend = find_changes(draw(6, np.where(np.arange(120) < 115, 0.05, 0.35)))
+    change = trend.changes[-1]
+    needed = change.confirmation
+    assert needed.at_least
+    assert needed.steps >= 7 - (120 - change.position)
+    assert f"{needed.threshold:,.0f} errors or more in the next {needed.steps} steps" in trend.summary()
+    # by new audits alone: chance at most 1 in 40 at the level before, 4 times out of 5 at the level after
+    generator = np.random.default_rng(0)
+    items = round(needed.items)
+    before, after = (generator.binomial(items, level.value, 4000) for level in (change.before, change.after))
+    assert (before >= needed.threshold).mean() <= 0.025
+    assert (after >= needed.threshold).mean() >= 0.8
+
+
+def test_a_change_that_is_not_recent_needs_no_confirmation():
+    (change,) = find_changes(draw(1, DOUBLED)).changes
+    assert change.confirmation is None
+
+
+def test_a_measurement_that_fell_lately_is_confirmed_by_a_mean():
+    values = np.random.default_rng(3).normal(np.where(np.arange(80) < 75, 60, 30), 5)
+    trend = find_changes(pd.DataFrame({"time": DAYS[:80], "value": values}))
+    needed = trend.changes[-1].confirmation
+    assert not needed.at_least
+    assert 30 < needed.threshold < 60
+    assert "a mean of" in trend.summary()

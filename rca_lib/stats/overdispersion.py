@@ -6,10 +6,11 @@ A series is `totals` (errors, or the values of a measurement) and `items` (audit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 Array = np.ndarray
 MEMORY = 0.7  # the decay of autocorrelation that the inflation assumes; shorter memory is then over-allowed for
@@ -76,17 +77,14 @@ def start_noise(totals: Array, items: Array | None, phase: Array | None) -> tupl
     level = np.convolve(totals, window, "same") / np.maximum(np.convolve(exposure, window, "same"), 1e-12)
     if items is not None:
         level = np.maximum(level, 0.25 / items.sum())
-    return estimate_noise(totals, items, level, len(totals) / 20, phase, memory=False), level
+    return estimate_noise(totals, items, level, len(totals) / 20, phase), level
 
 
-def estimate_noise(
-    totals: Array, items: Array | None, level: Array, fitted: float, phase: Array | None, *, memory: bool = True
-) -> Noise:
-    """Estimate season, bursts, overdispersion and memory around a known level that took `fitted` parameters.
+def estimate_noise(totals: Array, items: Array | None, level: Array, fitted: float, phase: Array | None) -> Noise:
+    """Estimate season, bursts and overdispersion around a known level that took `fitted` parameters; no memory yet.
 
     Overdispersion by moments of the squared residuals (Williams 1982); season shrunken by its own variance, and only
-    where a chi-square test rejects at 2 %; the inflation is the long-run variance of an AR(1) of fixed decay, fitted to
-    the first autocorrelations, these raised by what fitting the level takes from them; without `memory` it is 1.
+    where a chi-square test rejects at 2 %.
     """
     everything = np.ones(len(totals), bool)
     rough = _moments(totals, items, level, everything, fitted)
@@ -97,12 +95,41 @@ def estimate_noise(
     kept = everything.copy()
     for burst in bursts:
         kept[burst.position : burst.position + burst.length] = False
-    part = seasonal(blank, phase, counts=items is not None)
-    expected = level + part if items is None else level * part
-    fitted += len(season) - 1 if season else 0
-    overdispersion = _moments(totals, items, expected, kept, fitted)
-    inflation = _inflation(totals, items, expected, kept, overdispersion, fitted) if memory else 1.0
-    return Noise(overdispersion, inflation, season, kept, bursts)
+    expected = _expect(items, level, blank, phase)
+    overdispersion = _moments(totals, items, expected, kept, fitted + (len(season) - 1 if season else 0))
+    return Noise(overdispersion, 1.0, season, kept, bursts)
+
+
+def add_memory(
+    noise: Noise, totals: Array, items: Array | None, level: Array, fitted: float, phase: Array | None
+) -> Noise:
+    """Return the noise with the inflation that memory from step to step brings.
+
+    It is the long-run variance of an AR(1) of fixed decay, fitted to the first autocorrelations of the residuals, these
+    raised by what fitting the level takes from them.
+    """
+    expected = _expect(items, level, noise, phase)
+    fitted += len(noise.season) - 1 if noise.season else 0
+    if items is None:
+        residual = (totals - expected) * noise.kept
+    else:
+        spread = items * expected * (1 - np.minimum(expected, 1))
+        spread *= 1 + np.maximum(items - 1, 0) * noise.overdispersion
+        residual = (totals - items * expected) / np.sqrt(np.maximum(spread, 1e-12)) * noise.kept
+    size, square = noise.kept.sum(), residual @ residual
+    if size <= LAGS or square <= 0:
+        return noise
+    lags = range(1, LAGS + 1)
+    shape = MEMORY ** np.asarray(lags)
+    correlation = np.array([residual[lag:] @ residual[:-lag] for lag in lags]) / square + fitted / size
+    strength = (shape @ correlation) / (shape @ shape)
+    strength = min(max(strength - 0.5 / np.sqrt((shape @ shape) * size), 0.0), 0.9)
+    return replace(noise, inflation=float(1 + 2 * strength * MEMORY / (1 - MEMORY)))
+
+
+def _expect(items: Array | None, level: Array, noise: Noise, phase: Array | None) -> Array:
+    part = seasonal(noise, phase, counts=items is not None)
+    return level + part if items is None else level * part
 
 
 def find_bursts(
@@ -113,30 +140,45 @@ def find_bursts(
     A run must differ from the ten steps on each side in the same direction, so that a change of level is no burst.
     """
     size = len(totals)
-    sums, weights = np.r_[0, np.cumsum(totals)], np.r_[0, np.cumsum(exposures)]
-    found: list[Burst] = []
-    for length in range(1, BURST_STEPS + 1):
-        start = np.arange(size - length + 1)
-        stop = start + length
-        far_left, far_right = np.maximum(start - NEIGHBOURS, 0), np.minimum(stop + NEIGHBOURS, size)
-        firsts = np.array([far_left, stop, np.maximum(start - 1, 0), stop])
-        lasts = np.array([start, far_right, start, np.minimum(stop + 1, size)])
-        run = sums[stop] - sums[start], weights[stop] - weights[start]
-        beside = sums[lasts] - sums[firsts], weights[lasts] - weights[firsts]
-        both = beside[0][:2].sum(0), beside[1][:2].sum(0)
-        deviance = _deviance(run, both, counts)
-        one_sided = _one_sided(run, beside, both, counts)
-        sides, edges = one_sided[:2].min(0), one_sided[2:].min(0)
-        strong = (deviance > threshold) & (sides > 0.7 * threshold) & (edges > EDGE_DEVIANCE) & (run[1] > 0)
-        found += [Burst(int(place), length, float(deviance[place])) for place in np.flatnonzero(strong)]
+    sums, weights = (np.append(0.0, np.cumsum(part)) for part in (totals, exposures))
+    start, stop, left, right = _runs(size)
+    run = sums[stop] - sums[start], weights[stop] - weights[start]
+    wide = sums[right] - sums[left], weights[right] - weights[left]
+    both = wide[0] - run[0], wide[1] - run[1]
+    deviance = (
+        log_likelihood(*run, counts=counts)
+        + log_likelihood(*both, counts=counts)
+        - log_likelihood(*wide, counts=counts)
+    )
+    strong = np.flatnonzero((deviance > threshold) & (run[1] > 0))
+    if not len(strong):
+        return ()
+    start, stop = start[strong], stop[strong]
+    firsts = np.stack([left[strong], stop, np.maximum(start - 1, 0), stop])
+    lasts = np.stack([start, right[strong], start, np.minimum(stop + 1, size)])
+    run, both = ((one[0][strong], one[1][strong]) for one in (run, both))
+    against = _one_sided(run, (sums[lasts] - sums[firsts], weights[lasts] - weights[firsts]), both, counts)
+    sharp = (against[:2].min(0) > 0.7 * threshold) & (against[2:].min(0) > EDGE_DEVIANCE)
+    found = [
+        Burst(int(start[one]), int(stop[one] - start[one]), float(deviance[strong[one]]))
+        for one in np.flatnonzero(sharp)
+    ]
     return _disjoint(sorted(found, key=lambda burst: (-burst.deviance, burst.length, burst.position)), size)
+
+
+@lru_cache(maxsize=8)
+def _runs(size: int) -> tuple[Array, ...]:
+    """Return the first step and the step after the last of each run short enough to be a burst, and of its surround."""
+    spans = [(start, start + length) for length in range(1, BURST_STEPS + 1) for start in range(size - length + 1)]
+    start, stop = np.array(spans).T
+    return start, stop, np.maximum(start - NEIGHBOURS, 0), np.minimum(stop + NEIGHBOURS, size)
 
 
 def memory_gain(residual: Array, decays: tuple[float, ...], *, floor: float = 0.0) -> float:
     """Return the log-likelihood that memory from step to step gains on independent steps.
 
     White noise of at least the variance `floor` plus an AR(1) of several strengths and decays, the best of them, by
-    Whittle's (1953) likelihood of the periodogram, less one for its freedom. A change has to explain a series better.
+    Whittle's (1953) likelihood of the periodogram. A change has to explain a series better.
     """
     waves = (len(residual) - 1) // 2
     power = np.abs(np.fft.rfft(residual)[1 : waves + 1]) ** 2 / len(residual)
@@ -147,7 +189,7 @@ def memory_gain(residual: Array, decays: tuple[float, ...], *, floor: float = 0.
     spectra = 1 - strength + strength * (1 - decay**2) / (1 - 2 * decay * cosine + decay**2)
     spectra *= np.maximum((power / spectra).mean(1, keepdims=True), floor / (1 - strength))
     fits = -(np.log(spectra) + power / spectra).sum(1)
-    return max(float(fits.max() - fits[0]) - 1.0, 0.0)
+    return float(fits.max() - fits[0])
 
 
 def design_effect(items: Array, overdispersion: float) -> float:
@@ -164,10 +206,10 @@ def design_effect(items: Array, overdispersion: float) -> float:
 
 def log_likelihood(total: Array, exposure: Array, *, counts: bool) -> Array:
     """Twice the greatest log-likelihood of one level for an effective total and exposure, up to a constant."""
-    exposure = np.where(exposure > 0, exposure, 1.0)
+    exposure = np.maximum(exposure, 1e-300)
     if not counts:
         return total**2 / exposure
-    return 2 * total * np.log(np.where(total > 0, total, 1.0) / exposure)
+    return 2 * total * np.log(np.maximum(total, 1e-300) / exposure)
 
 
 def _spread(items: Array | None, level: Array, overdispersion: float) -> Array:
@@ -183,11 +225,12 @@ def _moments(totals: Array, items: Array | None, expected: Array, kept: Array, f
         return float(np.sqrt(((totals - expected)[kept] ** 2).mean() * more))
     pairs = np.maximum(items - 1, 0)
     variance = np.maximum(items * expected * (1 - np.minimum(expected, 1)), 1e-12)
-    excess = (totals - items * expected) ** 2 * more - variance
+    above = kept * pairs * ((totals - items * expected) ** 2 * more / variance - 1)
+    below = kept * pairs**2
     rho = 0.0
     for _ in range(4):
-        weight = kept * pairs / variance / (1 + pairs * rho) ** 2
-        rho = min(max(float((weight * excess).sum() / max((weight * variance * pairs).sum(), 1e-12)), 0.0), 0.5)
+        weight = 1 / (1 + pairs * rho) ** 2
+        rho = min(max(float(weight @ above / max(weight @ below, 1e-12)), 0.0), 0.5)
     return rho
 
 
@@ -197,32 +240,13 @@ def _season(totals: Array, exposures: Array, level: Array, phase: Array | None, 
     period = int(phase.max()) + 1
     information = np.bincount(phase, exposures * level if counts else exposures, period)
     residual = np.bincount(phase, totals - exposures * level, period)
-    if information.min() <= 0 or chi2.sf((residual**2 / information).sum(), period - 1) > 0.02:
+    if information.min() <= 0 or chdtrc(period - 1, (residual**2 / information).sum()) > 0.02:
         return ()
     effect = residual / information
     between = max(np.average(effect**2, weights=information) - period / information.sum(), 0.0)
     effect = effect * between / (between + 1 / information)
     effect = effect - np.average(effect, weights=information)
     return tuple((1 + effect if counts else effect).tolist())
-
-
-def _inflation(
-    totals: Array, items: Array | None, expected: Array, kept: Array, overdispersion: float, fitted: float
-) -> float:
-    if items is None:
-        residual = (totals - expected) * kept
-    else:
-        variance = items * expected * (1 - np.minimum(expected, 1)) * (1 + np.maximum(items - 1, 0) * overdispersion)
-        residual = (totals - items * expected) / np.sqrt(np.maximum(variance, 1e-12)) * kept
-    size, square = kept.sum(), (residual**2).sum()
-    if size <= LAGS or square <= 0:
-        return 1.0
-    lags = range(1, LAGS + 1)
-    shape = MEMORY ** np.asarray(lags)
-    correlation = np.array([residual[lag:] @ residual[:-lag] for lag in lags]) / square + fitted / size
-    strength = (shape @ correlation) / (shape @ shape)
-    strength = min(max(strength - 0.5 / np.sqrt((shape @ shape) * size), 0.0), 0.9)
-    return float(1 + 2 * strength * MEMORY / (1 - MEMORY))
 
 
 def _deviance(first: tuple[Array, Array], second: tuple[Array, Array], counts: bool) -> Array:

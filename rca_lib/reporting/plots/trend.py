@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.ticker import PercentFormatter
 
-from rca_lib.questions.trend import Change, Trend
 from rca_lib.reporting.plots.style import ACCENT, BAD, GOOD, INK, MUTED, SHADE, new_axes, title_of
+from rca_lib.stats.trends import Change, Trend
 
 
 def plot_trend(
