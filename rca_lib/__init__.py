@@ -11,6 +11,7 @@ from typing import Any
 _HOMES = {
     "questions.quality": "measure_quality",
     "questions.trend": "find_changes date_slices make_control_chart",
+    "questions.screening": "screen_changes",
     "questions.drivers": "rank_drivers",
     "questions.rivals": "weigh_rivals",
     "questions.taxonomy": "tag_errors",
