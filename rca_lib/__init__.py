@@ -33,7 +33,7 @@ _HOMES = {
     "reporting.index": "link_reports",
     "reporting.display": "show_figure show_table show_words",
 }
-_PLOTS = ("disagreement", "drivers", "portfolio", "quality", "reliability", "taxonomy", "trend")
+_PLOTS = ("disagreement", "drivers", "portfolio", "quality", "reliability", "screening", "taxonomy", "trend")
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 _HOME_OF |= {f"plot_{noun}": f"reporting.plots.{noun}" for noun in _PLOTS}
 

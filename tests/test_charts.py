@@ -6,7 +6,7 @@ import pytest
 
 from rca_lib.findings import DataError
 from rca_lib.questions.trend import make_control_chart
-from rca_lib.stats.charts import chart_proportions
+from rca_lib.stats.charts import chart_proportions, find_signals, sum_deviations
 
 # Orange juice cans, 30 samples of 50 (Montgomery; data set `orangejuice` of R's qcc).
 JUICE = "12 15 8 10 4 7 16 9 14 10 5 6 17 12 22 8 10 5 13 11 20 18 24 15 9 12 7 13 9 6"
@@ -87,3 +87,58 @@ def test_a_step_without_items_is_named():
 def test_an_unknown_method_is_refused():
     with pytest.raises(ValueError, match="neither"):
         chart_proportions(np.ones(3), np.full(3, 9.0), method="u")
+
+
+# Montgomery, Introduction to Statistical Quality Control, example 9.1: mean 10, standard deviation 1, shifted after 20.
+SHIFTED = (
+    "9.45 7.99 9.29 11.66 12.16 10.18 8.04 11.46 9.20 10.34 9.03 11.47 10.51 9.40 10.08 "
+    "9.37 10.62 10.31 8.52 10.84 10.90 9.33 12.29 11.50 10.60 11.08 10.38 11.62 11.31 10.52"
+)
+
+
+def test_cusum_of_montgomery_passes_its_limit_at_29_and_grew_from_23_on():
+    cusum = sum_deviations(numbers(SHIFTED), centre=10)
+    assert cusum.high[28] == pytest.approx(5.28, abs=0.005)
+    assert [position + 1 for position in cusum.signals] == [29]
+    assert [position + 1 for position in cusum.since] == [23]
+
+
+def test_cusum_signals_falsely_once_in_465_steps_and_sees_one_sigma_in_ten():
+    generator = np.random.default_rng(1)
+
+    def mean_run(shift: float, runs: int) -> float:
+        lengths = [sum_deviations(generator.normal(shift, 1, 5000)).signals[0] + 1 for _ in range(runs)]
+        return float(np.mean(lengths))
+
+    assert mean_run(0.0, 150) == pytest.approx(465, rel=0.25)
+    assert mean_run(1.0, 150) == pytest.approx(10.4, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("standardised", "rule", "positions", "above"),
+    [
+        ([0.5, -0.5, 3.1, 0.2], "outside", [2], True),
+        ([-0.5, *[0.5, 0.6] * 3, 0.5, -0.1], "run", range(1, 8), True),
+        ([0.5, 0.4, -0.1, -0.2, -0.3, 0.1, 0.05, 0.0, -0.1, -0.2, -0.3, -0.4], "trend", range(5, 12), False),
+        ([0.1, -2.1, 0.3, -2.2, 0.1], "two of three", [1, 3], False),
+        ([0.1, 2.1, 0.3, -2.2, 0.1], "", [], True),
+    ],
+)
+def test_each_rule_of_making_data_count_marks_its_points(standardised, rule, positions, above):
+    signals = find_signals(np.array(standardised))
+    assert [signal.position for signal in signals] == list(positions)
+    assert {(signal.rule, signal.above) for signal in signals} == ({(rule, above)} if rule else set())
+
+
+def test_variation_and_assurance_read_as_making_data_count_does():
+    generator = np.random.default_rng(2)
+    steady = counts_of(generator.binomial(500, 0.05, 20), 500)
+    readings = [make_control_chart(steady, target=target) for target in (0.12, 0.05, 0.01)]
+    assert [chart.assurance for chart in readings] == ["pass", "hit or miss", "fail"]
+    assert {chart.variation for chart in readings} == {"common cause"}
+    assert "the target of 1.0 % errors will be missed at every step" in readings[2].summary()
+    worse = make_control_chart(pd.concat([steady, pd.DataFrame({"time": [21], "errors": [60], "items": [500]})]))
+    assert (worse.variation, worse.assurance) == ("concern", "")
+    assert "concerning" in worse.summary()
+    better = make_control_chart(pd.concat([steady, pd.DataFrame({"time": [21], "errors": [3], "items": [500]})]))
+    assert better.variation == "improvement"

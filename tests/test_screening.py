@@ -1,5 +1,9 @@
 """Which of many series changed? Through the public door: one table in, one answer per series out."""
 
+import matplotlib as mpl
+
+mpl.use("agg")
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +12,7 @@ from rca_lib.audits.counting import MISSING
 from rca_lib.findings import DataError
 from rca_lib.questions.screening import screen_changes
 from rca_lib.questions.trend import find_changes
+from rca_lib.reporting.plots.screening import plot_screening
 
 DAYS = pd.date_range("2026-01-05", periods=100)
 
@@ -105,3 +110,26 @@ def test_measurements_are_screened_as_well():
     ]
     screen = screen_changes(pd.concat(frames), ["queue"])
     assert [one.where["queue"] for one in screen.changed] == ["video"]
+
+
+def test_an_event_counts_for_the_series_of_its_scope_only():
+    events = pd.DataFrame({"start": [DAYS[60]] * 3, "title": ["all", "mine", "other"],
+                           "scope": [None, "site=s1", "site=s2;queue=q0"]})  # fmt: skip
+    screen = screen_changes(many(), ["site", "queue"], events=events)
+    named = {one.where["site"]: {event.title for event in one.trend.changes[-1].events} for one in screen.changed}
+    assert named["s1"] == {"all", "mine"}
+    assert named["s3"] == {"all"}
+
+
+def test_the_picture_has_a_line_per_series_that_changed():
+    events = pd.DataFrame({"start": [DAYS[60], DAYS[5]], "title": ["$policy$", "before all"]})
+    screen = screen_changes(many(), ["site", "queue"], events=events)
+    axes = plot_screening(screen)
+    assert len(axes.get_yticklabels()) == len(screen.changed)
+    told = [text.get_text() for text in axes.texts]
+    assert "$policy$" in told
+    assert "before all" not in told
+    assert axes.get_title(loc="left") == f"{screen.headline}."
+    quiet = plot_screening(screen_changes(many(3, 0), ["site", "queue"]))
+    assert "no series changed" in [text.get_text() for text in quiet.texts]
+    plt.close("all")

@@ -74,8 +74,8 @@ def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
     return counts.sort_values(keys, ignore_index=True) if keys else counts
 
 
-def count_steps(audits: Any, *, step: str = "day") -> pd.DataFrame:
-    """Count errors and items per time step.
+def count_steps(audits: Any, by: Sequence[str] = (), *, step: str = "day") -> pd.DataFrame:
+    """Count errors and items per time step, of each series apart where columns name several.
 
     Where rows carry weights, `items` is the effective number (Kish 1965: squared sum of weights over sum of squares)
     and `errors` the weighted rate times it, so that a change of sampling alone does not move the series.
@@ -83,23 +83,26 @@ def count_steps(audits: Any, *, step: str = "day") -> pd.DataFrame:
     Parameters
     ----------
     audits
-        One row per audited decision, with the local `day`.
+        One row per audited decision, with the local `day` and the columns of `by`.
+    by
+        The columns that name a series.
     step
         "day" or "week" (the Monday that begins it).
 
     Returns
     -------
     DataFrame
-        One row per step that has audits, in order: `time` (timestamp), `errors`, `items` (effective, not rounded).
+        One row per step that has audits, in order: the columns of `by`, `time` (timestamp), `errors`, `items`
+        (effective, not rounded).
     """
-    counts = count_errors(audits, ["day"])
+    counts = count_errors(audits, [*by, "day"])
     counts["time"] = pd.to_datetime(counts["day"])
     if step == "week":
         counts["time"] -= pd.to_timedelta(counts["time"].dt.day_of_week, unit="D")
-    sums = counts.groupby("time", as_index=False)[list(COUNTS)].sum()
-    items = sums["weight"] ** 2 / sums["squared_weight"]
-    errors = items * sums["weighted_errors"] / sums["weight"]
-    return pd.DataFrame({"time": sums["time"], "errors": errors, "items": items})
+    sums = counts.groupby([*by, "time"], as_index=False, dropna=False)[list(COUNTS)].sum()
+    sums["items"] = sums["weight"] ** 2 / sums["squared_weight"]
+    sums["errors"] = sums["items"] * sums["weighted_errors"] / sums["weight"]
+    return sums[[*by, "time", "errors", "items"]]
 
 
 def keep_proportional(audits: Any) -> Any:

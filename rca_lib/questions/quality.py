@@ -71,6 +71,11 @@ class Quality:
     verdicts: tuple[Verdict, ...]
     not_available: tuple[str, ...]
 
+    @property
+    def error_target(self) -> float | None:
+        """Return the share of errors that the target of accuracy allows, None where there is none."""
+        return next((1 - one.contract for one in self.verdicts if one.estimate == self.accuracy), None)
+
     def summary(self) -> str:
         """Say what the accuracy is, from what, and how the target stands."""
         rate, weights = self.error_rate, "weighted" if self.weighted else "unweighted"

@@ -13,11 +13,12 @@ from scipy.stats import false_discovery_control
 from tqdm import tqdm
 
 from rca_lib.audits.counting import MISSING
+from rca_lib.audits.tables import parse_scope
 from rca_lib.findings import Finding, name_slice, show
 from rca_lib.stats.changepoints import Segmentation
 from rca_lib.stats.readings import Numbers, Season, check_chance, describe_trend, search_series, take_numbers
 from rca_lib.stats.series import read_series
-from rca_lib.stats.trends import Trend, tell_change
+from rca_lib.stats.trends import Change, Trend, tell_change
 
 PARALLEL_FROM = 8.0  # seconds of work, estimated, from which more processes than one save time
 
@@ -69,19 +70,25 @@ class Screen:
                 rows.append(known | dict.fromkeys(_FOUND) | found | tested)
         return pd.DataFrame(rows)
 
+    @property
+    def headline(self) -> str:
+        """Say how many series changed, of how many."""
+        left = f"; {len(self.left_out)} too short to be looked at" if self.left_out else ""
+        rate = show(self.fdr, "%")
+        return f"{len(self.changed)} of {len(self.series)} series changed (false-discovery rate {rate}){left}"
+
     def summary(self) -> str:
         """Say which series changed, the surest first, and what the silent ones could have shown."""
         changed = self.changed
-        text = f"{len(changed)} of {len(self.series)} series changed (false-discovery rate {show(self.fdr, '%')})"
-        told = [f"{name_slice(one.where)}: {_lower(tell_change(one.trend.changes[-1]))}" for one in changed[:5]]
-        text += f": {'; '.join(told)}" if told else ""
-        text += f"; and {len(changed) - 5} more" if len(changed) > 5 else ""
+        told = [f"{name_series(one.where)} {_tell_size(one.trend.changes[-1])}" for one in changed[:5]]
+        told += [f"{len(changed) - 5} more"] if len(changed) > 5 else []
+        text = f"{self.headline}{': ' if told else ''}{'; '.join(told)}."
         seen = [one.trend.minimum_detectable for one in self.series if not one.changed]
-        if seen:
-            low, middle, high = (show(float(np.quantile([one.value for one in seen], part)), seen[0].unit)
-                                 for part in (0, 0.5, 1))  # fmt: skip
-            text += f". A silent series would mostly have shown a change of {middle} (from {low} to {high})"
-        return f"{text}; {len(self.left_out)} too short to be looked at." if self.left_out else f"{text}."
+        if not seen:
+            return text
+        sizes = np.quantile([one.value for one in seen], (0, 0.5, 1)).tolist()
+        low, middle, high = (show(size, seen[0].unit) for size in sizes)
+        return f"{text} A silent series would mostly have shown a change of {middle} (from {low} to {high})."
 
     def findings(self) -> tuple[Finding, ...]:
         """Hand on each change of each series that changed."""
@@ -119,7 +126,7 @@ def screen_changes(
         Expected share of series without change among those called changed (Benjamini and Hochberg 1995, on one p-value
         per series).
     season, events
-        As in `find_changes`.
+        As in `find_changes`; an event whose `scope` (`site=lisbon`) speaks of other series is not held against one.
     jobs
         Processes to work in: as many as there are cores where that saves time, unless a number is given.
     progress
@@ -155,8 +162,10 @@ def screen_changes(
     series = []
     for (key, numbers), one, q_value in zip(read.items(), found, q_values.tolist(), strict=True):
         silent = one if q_value <= fdr or not one.shifts else search_series(numbers, alpha=1e-12, season=season)
-        trend = describe_trend(numbers, silent, alpha=needed, season=season, events=events)
-        series.append(Screened(_where(by, key), replace(trend, p_value=one.p_value), q_value, q_value <= fdr))
+        where = _where(by, key)
+        near = _events_of(events, where)
+        trend = describe_trend(numbers, silent, alpha=needed, season=season, events=near)
+        series.append(Screened(where, replace(trend, p_value=one.p_value), q_value, q_value <= fdr))
     return Screen(tuple(series), tuple(_where(by, key) for key in parts if key not in read), fdr)
 
 
@@ -172,6 +181,26 @@ def _search_all(
 
 def _where(by: Sequence[str], key: tuple[Any, ...]) -> dict[str, str]:
     return {name: MISSING if pd.isna(value) else str(value) for name, value in zip(by, key, strict=True)}
+
+
+def _events_of(events: pd.DataFrame | None, where: Mapping[str, str]) -> pd.DataFrame | None:
+    if events is None or "scope" not in events:
+        return events
+    scopes = [parse_scope(scope) for scope in events["scope"]]
+    fits = [all(where.get(name, value) == value for name, value in scope.items()) for scope in scopes]
+    return events[np.array(fits, bool)]
+
+
+def name_series(where: Mapping[str, str]) -> str:
+    """Name a series by its values alone: `lisbon · video`."""
+    return " · ".join(where.values())
+
+
+def _tell_size(change: Change) -> str:
+    size, date = change.difference, change.time
+    day = show(date, "date") if isinstance(date, str) else f"{date:g}"
+    text = f"{'up' if size.value > 0 else 'down'} by {show(abs(size.value), size.unit)}"
+    return f"{text} {'on' if change.kind == 'step' else 'since'} {day}{' (unconfirmed)' if change.recent else ''}"
 
 
 def _lower(sentence: str) -> str:

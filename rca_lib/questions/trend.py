@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
 import pandas as pd
@@ -11,7 +12,7 @@ from rca_lib.audits.counting import RARE, count_steps, keep_slice
 from rca_lib.findings import DataError
 from rca_lib.stats.charts import ControlChart, chart_proportions
 from rca_lib.stats.readings import Season, check_chance, describe_trend, search_series, take_numbers
-from rca_lib.stats.series import make_fault, read_series
+from rca_lib.stats.series import make_fault, read_series, write_times
 from rca_lib.stats.trends import Trend
 
 
@@ -85,9 +86,13 @@ def date_slices(
 
 
 def make_control_chart(
-    counts: pd.DataFrame, *, method: Literal["laney", "p"] = "laney", screened: bool = False
+    counts: pd.DataFrame,
+    *,
+    method: Literal["laney", "p"] = "laney",
+    screened: bool = False,
+    target: float | None = None,
 ) -> ControlChart:
-    """Draw up a p chart or Laney's p′ chart of the steps in order of time; see `chart_proportions`.
+    """Draw up a p chart or Laney's p′ chart of the steps in order of time, and read it; see `chart_proportions`.
 
     Examples
     --------
@@ -101,6 +106,6 @@ def make_control_chart(
     empty = series[series["items"] <= 0]
     if len(empty):
         raise make_fault("a step has no items", "items", empty, "leave the step out")
-    return chart_proportions(
-        series["total"].to_numpy(float), series["items"].to_numpy(float), method=method, screened=screened
-    )
+    errors, items = series["total"].to_numpy(float), series["items"].to_numpy(float)
+    chart = chart_proportions(errors, items, method=method, screened=screened, target=target)
+    return replace(chart, times=tuple(write_times(series["time"].to_numpy())))

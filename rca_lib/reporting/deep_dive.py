@@ -19,16 +19,19 @@ from rca_lib.questions.quality import Quality, measure_quality
 from rca_lib.questions.reliability import Agreement, measure_agreement, ratings_from_audits
 from rca_lib.questions.rivals import Rivals, weigh_rivals
 from rca_lib.questions.taxonomy import Tagging, tag_errors
-from rca_lib.questions.trend import Trend, date_slices, find_changes
+from rca_lib.questions.trend import date_slices, find_changes, make_control_chart
+from rca_lib.stats.charts import ControlChart
+from rca_lib.stats.trends import Trend
 
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers of a deep dive; `drivers`, `dates` and `rivals` are None where nothing came before."""
+    """The answers of a deep dive; `chart` is of weeks; what compares is None where nothing came before."""
 
     case: Case
     quality: Quality
     trend: Trend
+    chart: ControlChart | None
     drivers: Drivers | None
     dates: tuple[Trend | None, ...]
     rivals: Rivals | None
@@ -60,7 +63,9 @@ def answer_questions(case: Case, *, alpha: float = 0.05, seed: int = 0) -> Answe
         Of all that draws.
     """
     quality = measure_quality(case.current, case.targets, benign=case.benign)
-    trend = find_changes(count_steps(case.history), alpha=alpha, seed=seed)
+    trend = find_changes(count_steps(case.history), alpha=alpha, events=case.events, seed=seed)
+    weeks = count_steps(case.history, step="week")
+    chart = make_control_chart(weeks, target=quality.error_target) if len(weeks) > 1 else None
     drivers, dates, rivals = None, (), None
     if case.baseline is not None:
         drivers = rank_drivers(case.baseline, case.current, case.dimensions, alpha=alpha, seed=seed)
@@ -73,7 +78,7 @@ def answer_questions(case: Case, *, alpha: float = 0.05, seed: int = 0) -> Answe
     causes = rank_causes(asked, case.events, period=case.period, taxonomy=case.taxonomy, dates=dates)
     actions = propose_actions(causes.findings(), period=case.period, taxonomy=case.taxonomy)
     return Answers(
-        case, quality, trend, drivers, dates, rivals, tagging, disagreements, agreement, causes, actions
+        case, quality, trend, chart, drivers, dates, rivals, tagging, disagreements, agreement, causes, actions
     )  # fmt: skip
 
 
@@ -84,7 +89,7 @@ def calls() -> Mapping[str, str]:
     Examples
     --------
     >>> calls()["trend"]
-    'find_changes(count_steps(case.history), alpha=alpha, seed=seed)'
+    'find_changes(count_steps(case.history), alpha=alpha, events=case.events, seed=seed)'
     """
     tree = ast.parse(inspect.getsource(answer_questions))
     assigned = [node for node in ast.walk(tree) if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)]

@@ -17,7 +17,7 @@ from rca_lib.findings import show
 
 SHARES = ("value", "low", "high", "accuracy", "mix_adjusted", "share", "weighted_share", "cumulative", "before",
           "after", "expected")  # fmt: skip
-DIFFERENCES = ("contribution", "difference", "part")
+DIFFERENCES = ("contribution", "difference", "part", "minimum_detectable")
 NOTHING = "Not available: no earlier period to compare with."
 
 

@@ -171,9 +171,11 @@ def tell_change(change: Change) -> str:
 
 
 def _tell_event(event: Nearby) -> str:
-    days = abs(event.distance)
-    unit = ("day" if days == 1 else "days") if isinstance(event.time, str) else "steps"
-    return f"{event.title}, " + (f"{days:g} {unit} {'before' if event.distance < 0 else 'after'}" if days else "then")
+    days, dated = abs(event.distance), isinstance(event.time, str)
+    if not days:
+        return f"{event.title}, {'the same day' if dated else 'at the same step'}"
+    unit = ("day" if days == 1 else "days") if dated else "steps"
+    return f"{event.title}, {days:g} {unit} {'before' if event.distance < 0 else 'after'}"
 
 
 def _tell_confirmation(change: Change) -> str:

@@ -23,9 +23,8 @@ def plot_quality(quality: Quality, ax: Axes | None = None) -> Axes:
         for at, rate in [(at, rate) for at, rate in rates if rate is not None]:
             ax.plot([100 * rate.low, 100 * rate.high], [at, at], color=colour, linewidth=1.5)
             ax.plot(100 * rate.value, at, marker, color=colour, markersize=6, label=label if at < 0.5 else None)
-    for verdict in quality.verdicts:
-        if verdict.estimate == quality.accuracy:
-            ax.axvline(100 * (1 - verdict.contract), color=MUTED, linestyle="--", label="target of all errors")
+    if quality.error_target is not None:
+        ax.axvline(100 * quality.error_target, color=MUTED, linestyle="--", label="target of all errors")
     ax.set_yticks(range(len(parts)), [name for name, _ in parts])
     ax.invert_yaxis()
     ax.set_xlim(left=0)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 INK, MUTED, ACCENT, GOOD, BAD, SHADE = "#1b1f24", "#6e7781", "#0969da", "#1a7f37", "#a40e26", "#ddf4ff"
 
@@ -27,6 +29,28 @@ def title_of(ax: Axes, sentence: str, *, characters: int = 86) -> None:
         else:
             line = f"{line} {word}".strip()
     ax.set_title("\n".join([*lines, line]), loc="left", fontsize=11, color=INK, parse_math=False)
+
+
+def place_of(time: str | float) -> float | np.datetime64:
+    """Return where a time lies on the axis."""
+    return np.datetime64(time) if isinstance(time, str) else time
+
+
+def date_axis(ax: Axes, time: str | float) -> None:
+    """Write dates briefly where times are dates."""
+    if isinstance(time, str):
+        dates = AutoDateLocator(maxticks=8)
+        ax.xaxis.set_major_locator(dates)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(dates))
+
+
+def mark_event(ax: Axes, place: float | np.datetime64, title: str) -> None:
+    """Mark an event by a dotted line, its title upright beside it."""
+    ax.axvline(place, color=MUTED, linestyle=":", linewidth=1.2)
+    ax.annotate(
+        title, (place, 0.02), xycoords=("data", "axes fraction"), rotation=90, va="bottom", ha="right", fontsize=8,
+        color=MUTED, parse_math=False, bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.5},
+    )  # fmt: skip
 
 
 _RC = {
