@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check lab lock clean
+.PHONY: help setup demo test lint check lab bench lock clean
 
 help:     ## what can be made
 	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*## /\t/' | expand -t 10
@@ -35,6 +35,13 @@ check: lint test ## what has to hold before a change is shared
 
 lab: setup ## JupyterLab on notebooks/
 	@$(BIN)/rca lab
+
+build/peers: tests/benchmarks/peers.lock | setup # what the benchmarks compare with, apart from .venv
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --target $@ --requirement tests/benchmarks/peers.lock
+
+bench: build/peers ## the tables of "Since when" in the README (about twenty minutes)
+	@PYTHONPATH=build/peers $(BIN)/python tests/benchmarks/bench_trend.py --per-kind 1000 $(BENCH)
+	@PYTHONPATH=build/peers $(BIN)/python tests/benchmarks/bench_screening.py
 
 lock: ## pin the newest versions anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
