@@ -57,17 +57,14 @@ class Screen:
         """Return a row per change, and one per silent series with what it could have seen; rates as shares."""
         rows = []
         for one in sorted(self.series, key=lambda one: one.q_value):
-            known = {**one.where, "steps": len(one.trend.steps)}
-            tested = {"p_value": one.trend.p_value, "q_value": one.q_value,
-                      "minimum_detectable": one.trend.minimum_detectable.value}  # fmt: skip
+            tested = {"minimum_detectable": one.trend.minimum_detectable.value, "q_value": one.q_value,
+                      "p_value": one.trend.p_value, "steps": len(one.trend.steps)}  # fmt: skip
             for change in one.trend.changes or (None,):
-                found = {} if change is None else {
-                    "kind": change.kind, "time": change.time, "earliest": change.interval_times[0],
-                    "latest": change.interval_times[1], "before": change.before.value, "after": change.after.value,
-                    "difference": change.difference.value, "recent": change.recent,
-                    "event": change.events[0].title if change.events else None,
-                }  # fmt: skip
-                rows.append(known | dict.fromkeys(_FOUND) | found | tested)
+                found = dict.fromkeys(_FOUND) if change is None else dict(zip(_FOUND, (
+                    change.kind, change.time, *change.interval_times, change.before.value, change.after.value,
+                    change.difference.value, change.recent, change.events[0].title if change.events else None,
+                ), strict=True))  # fmt: skip
+                rows.append({**one.where, **found, **tested})
         return pd.DataFrame(rows)
 
     @property

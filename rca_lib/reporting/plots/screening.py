@@ -24,10 +24,11 @@ def plot_screening(screen: Screen, ax: Axes | None = None) -> Axes:
     for row, change in changes:
         up, size = change.difference.value > 0, show(change.difference.value, change.difference.unit)
         colour, early, late = BAD if up else GOOD, *map(place_of, change.interval_times)
-        ax.plot([early, late], [row, row], color=colour, linewidth=6, alpha=0.3, solid_capstyle="round")
+        ax.plot([early, late], [row, row], color=colour, linewidth=6, alpha=0.3, solid_capstyle="round", zorder=3)
         ax.plot(place_of(change.time), row, "^" if up else "v", color=colour, markersize=8,
-                markerfacecolor="white" if change.recent else colour)  # fmt: skip
-        ax.annotate(f"+{size}" if up else size, (late, row), xytext=(7, -3), textcoords="offset points", fontsize=8)
+                markerfacecolor="white" if change.recent else colour, zorder=4)  # fmt: skip
+        ax.annotate(f"+{size}" if up else size, (late, row), xytext=(7, -3), textcoords="offset points", fontsize=8,
+                    zorder=5)  # fmt: skip
     near = {(event.time, event.title) for _, change in changes for event in change.events if event.inside}
     for time, title in sorted(near):
         mark_event(ax, place_of(time), title)

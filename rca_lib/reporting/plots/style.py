@@ -49,7 +49,8 @@ def mark_event(ax: Axes, place: float | np.datetime64, title: str) -> None:
     ax.axvline(place, color=MUTED, linestyle=":", linewidth=1.2)
     ax.annotate(
         title, (place, 0.02), xycoords=("data", "axes fraction"), rotation=90, va="bottom", ha="right", fontsize=8,
-        color=MUTED, parse_math=False, bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.5},
+        color=MUTED, parse_math=False, zorder=2,
+        bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.5},
     )  # fmt: skip
 
 
