@@ -137,6 +137,7 @@ def test_variation_and_assurance_read_as_making_data_count_does():
     assert [chart.assurance for chart in readings] == ["pass", "hit or miss", "fail"]
     assert {chart.variation for chart in readings} == {"common cause"}
     assert "the target of 1.0 % errors will be missed at every step" in readings[2].summary()
+    assert make_control_chart(steady.head(5)).summary().startswith("Only 5 steps, and a chart needs about twenty.")
     worse = make_control_chart(pd.concat([steady, pd.DataFrame({"time": [21], "errors": [60], "items": [500]})]))
     assert (worse.variation, worse.assurance) == ("concern", "")
     assert "concerning" in worse.summary()

@@ -98,6 +98,10 @@ def test_a_bad_row_is_named_with_its_series():
         screen_changes(pd.concat([many(2, 0), many(1, 0)]), ["site", "queue"])
     with pytest.raises(DataError, match="no column 'policy'"):
         screen_changes(table, ["policy"])
+    with pytest.raises(DataError, match="'time' cannot name a series"):
+        screen_changes(table, ["time"])
+    with pytest.raises(ValueError, match="has to name one column"):
+        screen_changes(table, [])
     with pytest.raises(ValueError, match=r"fdr 1.5 is not between"):
         screen_changes(table, ["site"], fdr=1.5)
 

@@ -277,3 +277,31 @@ def test_a_measurement_that_fell_lately_is_confirmed_by_a_mean():
     assert not needed.at_least
     assert 30 < needed.threshold < 60
     assert "a mean of" in trend.summary()
+
+
+def test_many_levels_close_together_are_dated_each():
+    levels = np.repeat(np.random.default_rng(0).permutation(np.arange(1, 13)) * 500_000, 20)
+    counts = pd.DataFrame({"time": np.arange(240), "errors": levels, "items": 10_000_000})
+    assert [change.position for change in find_changes(counts).changes] == list(range(20, 240, 20))
+
+
+def test_a_measurement_without_noise_is_dated_exactly():
+    values = np.r_[np.zeros(40), np.ones(40)]
+    (change,) = find_changes(pd.DataFrame({"time": DAYS[:80], "value": values})).changes
+    assert change.interval[0] <= change.position == 40 <= change.interval[1] < 80
+
+
+@pytest.mark.parametrize("season", [0, 1, -3, "week", 2.5])
+def test_a_season_that_is_none_is_refused(season):
+    with pytest.raises(ValueError, match="season"):
+        find_changes(draw(1, DOUBLED), season=season)
+
+
+def test_events_are_read_as_they_come_and_those_without_a_start_left_out():
+    starts = [pd.NaT, pd.Timestamp("2026-03-15", tz="Asia/Manila"), "2026-03-16"]
+    events = pd.DataFrame({"start": starts, "title": ["never", None, 7]})
+    (change,) = find_changes(draw(1, DOUBLED), events=events).changes
+    assert sorted(event.title for event in change.events) == ["7", "None"]
+    plt.close(plot_trend(find_changes(draw(1, DOUBLED)), events=events).figure)
+    with pytest.raises(DataError, match="no column 'title'"):
+        find_changes(draw(1, DOUBLED), events=events[["start"]])

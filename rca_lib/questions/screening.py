@@ -103,7 +103,7 @@ _FOUND = ("kind", "time", "earliest", "latest", "before", "after", "difference",
 
 def screen_changes(
     counts: pd.DataFrame,
-    by: Sequence[str],
+    by: str | Sequence[str],
     *,
     fdr: float = 0.1,
     season: Season = "auto",
@@ -149,8 +149,11 @@ def screen_changes(
     [('ads', False), ('video', True)]
     """
     check_chance("fdr", fdr)
+    by = [by] if isinstance(by, str) else list(by)
+    if not by or len(set(by)) < len(by):
+        raise ValueError(f"by {by} has to name one column or several, each once")
     table = read_series(counts, by)
-    groups = table.groupby(list(by), sort=True, dropna=False)
+    groups = table.groupby(by, sort=True, dropna=False)
     parts = {key: take_numbers(part) for key, part in groups[[name for name in table if name not in by]]}
     read = {key: part for key, part in parts.items() if len(part[0]) > 1 and (part[2] is None or part[2].sum() > 0)}
     found = _search_all(list(read.values()), fdr, season, jobs, progress)

@@ -18,7 +18,7 @@ from rca_lib.findings import show
 SHARES = ("value", "low", "high", "accuracy", "mix_adjusted", "share", "weighted_share", "cumulative", "before",
           "after", "expected")  # fmt: skip
 DIFFERENCES = ("contribution", "difference", "part", "minimum_detectable")
-NOTHING = "Not available: no earlier period to compare with."
+NOTHING = "Not available: nothing earlier to compare with."
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from rca_lib.stats.cuts import (
     weigh_segments,
 )
 from rca_lib.stats.overdispersion import (
+    BURST_DEVIANCE,
     Array,
     Noise,
     add_memory,
@@ -48,14 +49,14 @@ _CHANCES = np.array([1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001])
 _SIZES = np.array([12.0, 20, 35, 60, 120, 240, 480, 730])
 _TAIL = np.array(
     [
-        [-3.0, 0.0, 0.2, 0.5, 0.85, 1.5, 2.1, 2.9, 4.6, 6.3],
-        [-3.0, -0.39, 0.0, 0.3, 0.77, 1.5, 2.1, 2.9, 4.6, 6.3],
-        [-3.0, -0.57, -0.15, 0.16, 0.66, 1.4, 1.8, 2.5, 3.9, 5.6],
-        [-3.0, -0.77, -0.29, 0.06, 0.57, 1.25, 1.7, 2.3, 3.5, 4.8],
-        [-3.0, -1.02, -0.5, -0.1, 0.44, 1.17, 1.65, 2.3, 3.3, 4.6],
-        [-3.0, -1.33, -0.74, -0.28, 0.22, 0.95, 1.55, 2.25, 3.2, 4.3],
-        [-3.0, -1.6, -1.02, -0.52, 0.0, 0.8, 1.45, 2.05, 3.2, 4.3],
-        [-3.0, -1.79, -1.15, -0.75, -0.2, 0.6, 1.3, 2.05, 3.2, 4.3],
+        [-3.0, 0.0, 0.2, 0.5, 0.9, 1.64, 2.25, 3.0, 4.6, 6.3],
+        [-3.0, -0.33, 0.03, 0.33, 0.84, 1.64, 2.25, 3.0, 4.6, 6.3],
+        [-3.0, -0.51, -0.08, 0.25, 0.78, 1.55, 2.1, 2.75, 4.2, 5.8],
+        [-3.0, -0.7, -0.23, 0.12, 0.62, 1.36, 1.87, 2.4, 3.3, 4.4],
+        [-3.0, -0.97, -0.45, -0.05, 0.43, 1.12, 1.68, 2.2, 3.2, 4.3],
+        [-3.0, -1.28, -0.71, -0.27, 0.21, 0.95, 1.5, 2.15, 3.0, 4.2],
+        [-3.0, -1.58, -1.0, -0.51, 0.06, 0.88, 1.48, 2.1, 3.0, 4.2],
+        [-3.0, -1.78, -1.17, -0.7, -0.15, 0.65, 1.3, 2.05, 3.0, 4.2],
     ]
 )
 SLOPE = 0.7  # fall of the logarithm of the chance per unit of evidence beyond the table
@@ -108,15 +109,17 @@ def _segment_counts(totals: Array, items: Array, phase: Array | None, alpha: flo
         working = weigh_steps(totals, items, level, noise, phase)
         cuts = cut_series(weigh_segments(*working, counts=True))
         scores = judge_cuts(cuts, price)
-        shifts = place_shifts(cuts, int(np.argmax(scores)))
+        shifts = place_shifts(cuts, scores)
         if turn and shifts == before:
             break
         level, noise = _fit(totals, items, phase, noise, shifts)
     scores[1:] -= _memory(*working, items, noise)
     if shifts and scores.max() <= 0:
         shifts = ()
-        level, noise = _fit(totals, items, phase, noise, shifts)
-    noise = add_memory(noise, totals, items, level, 1 + 1.5 * len(shifts), phase)
+        level, _ = _fit(totals, items, phase, noise, shifts)
+    fitted = 1 + 1.5 * len(shifts)
+    noise = estimate_noise(totals, items, level, fitted, phase, threshold=BURST_DEVIANCE)
+    noise = add_memory(noise, totals, items, level, fitted, phase)
     return shifts, level, noise, working, tail_probability(scores[1:].max(initial=-np.inf) + price, size)
 
 
@@ -156,13 +159,11 @@ def _segment_values(values: Array, phase: Array | None, alpha: float) -> _Found:
     scores -= scores[0] + 1.5 * np.log(steps) * tried + np.minimum(tried, 1) * (price - _price(0.05, steps))
     changes = int(np.argmax(scores))
     fitted = 1 + 1.5 * changes
-    noise = estimate_noise(values, None, fits[changes], fitted, phase)
+    noise = estimate_noise(values, None, fits[changes], fitted, phase, threshold=BURST_DEVIANCE)
     noise = add_memory(noise, values, None, fits[changes], fitted, phase)
     working = weigh_steps(values, None, fits[changes], noise, phase)
     dates = date_changes(cut_series(weigh_segments(*working, counts=False), least=changes), changes)
-    dated = [(place, date_change(chance) if chance.any() else Shift(place, place, place))
-             for place, chance in zip(paths[changes], dates, strict=True)]  # fmt: skip
-    shifts = tuple(Shift(place, min(place, one.low), max(place, one.high)) for place, one in dated)
+    shifts = tuple(date_change(chance, place=place) for place, chance in zip(paths[changes], dates, strict=True))
     level = _levels(*_plain(values, None, noise, phase), paths[changes])
     return shifts, level, noise, working, tail_probability(scores[1:].max(initial=-np.inf) + price, steps)
 

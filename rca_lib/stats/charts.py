@@ -11,6 +11,7 @@ from rca_lib.findings import show
 
 BIAS = 1.128  # mean of a moving range of two over the standard deviation
 SCREEN = 3.267  # a moving range above this many times their mean is itself a signal
+FEW = 12  # steps below which a chart is read with a caution
 RUN = 7  # points in a row on one side of the centre, or in one direction
 ALLOWANCE, LIMIT = 0.5, 5.0  # of the CUSUM, in standard deviations: made for a shift by one
 
@@ -68,7 +69,8 @@ class ControlChart:
             "improvement": "Variation: of special cause, improving: fewer errors at the last step than usual",
             "common cause": "Variation: of common cause, nothing but the usual spread at the last step",
         }[self.variation]
-        text = f"{text} ({limits})."
+        few = f"Only {len(self.lower)} steps, and a chart needs about twenty. " if len(self.lower) < FEW else ""
+        text = f"{few}{text} ({limits})."
         if self.target is not None:
             told = {
                 "pass": "will be met at every step",

@@ -137,19 +137,31 @@ def _log_weight(steps: int, changes: int) -> float:
     return log(sum(one * other for one, other in zip(least, rest, strict=True))) - (2 * changes + 1) * log(steps)
 
 
-def place_shifts(cuts: Cuts, changes: int) -> tuple[Shift, ...]:
-    """Date the changes; a further one that is not more likely than not near its date is left out."""
-    while changes:
-        shifts: list[Shift] = []
-        near = []
-        for chance in date_changes(cuts, changes):
-            shifts.append(date_change(chance, shifts[-1].position + SHORTEST if shifts else 0))
-            reach = max(1, len(chance) // NEARBY)
-            near.append(chance[max(shifts[-1].position - reach, 0) : shifts[-1].position + reach + 1].sum())
-        if changes == 1 or min(near) >= 0.5:
-            return tuple(shifts)
-        changes -= 1
-    return ()
+def place_shifts(cuts: Cuts, scores: Array) -> tuple[Shift, ...]:
+    """Date the changes, their number averaged over: each date is more likely than not to have a change nearby.
+
+    The first is there in any case where a change scores above none. The intervals are those of as many changes.
+    """
+    if scores.max() <= 0:
+        return ()
+    odds = np.exp(scores[1:] - scores[1:].max())
+    odds /= odds.sum()
+    left = sum(odds[one] * sum(date_changes(cuts, one + 1)) for one in np.flatnonzero(odds > 0.01))
+    steps, places = np.arange(len(left)), []
+    reach = max(1, len(left) // NEARBY)
+    while reach and np.convolve(left, np.ones(2 * reach + 1), "same").max() > 1.5:
+        reach //= 2  # so that "nearby" never holds two changes
+    while len(places) < len(scores) - 1:
+        place = int(np.argmax(np.convolve(left, _bump(reach), "same")))
+        if places and left[max(place - reach, 0) : place + reach + 1].sum() < 0.5:
+            break
+        places.append(place)
+        nearest = np.argsort(np.abs(steps - place), kind="stable")
+        before = np.append(0.0, np.cumsum(left[nearest])[:-1])
+        left[nearest] -= np.clip(1 - before, 0, left[nearest])
+        left[max(place - SHORTEST + 1, 0) : place + SHORTEST] = 0.0
+    dated = zip(sorted(places), date_changes(cuts, len(places)), strict=True)
+    return tuple(date_change(chance, place=place) for place, chance in dated)
 
 
 def date_changes(cuts: Cuts, changes: int) -> list[Array]:
@@ -161,14 +173,16 @@ def date_changes(cuts: Cuts, changes: int) -> list[Array]:
     return [cuts.forward[one] * backward[changes - 1 - one] / whole for one in range(changes)]
 
 
-def date_change(chance: Array, first: int = 0, kind: str = "step") -> Shift:
+def date_change(chance: Array, *, place: int | None = None, kind: str = "step") -> Shift:
     """Date a change by the posterior of its position: where most of it lies nearby, and what holds 95 % of it."""
-    reach = max(1, len(chance) // NEARBY)
-    near = np.convolve(chance, 1 + 0.1 * np.bartlett(2 * reach + 3)[1:-1], "same")
-    near[:first] = -1.0
-    position = int(np.argmax(near))
-    low, high = np.searchsorted(np.cumsum(chance) / chance.sum(), [(1 - COVER) / 2, (1 + COVER) / 2])
-    return Shift(position, int(min(low, position)), int(max(high, position)), kind)
+    if place is None:
+        place = int(np.argmax(np.convolve(chance, _bump(max(1, len(chance) // NEARBY)), "same")))
+    low, high = np.searchsorted(np.cumsum(chance) / max(chance.sum(), 1e-300), [(1 - COVER) / 2, (1 + COVER) / 2])
+    return Shift(place, int(min(low, place)), int(max(min(high, len(chance) - 2), place)), kind)
+
+
+def _bump(reach: int) -> Array:
+    return 1 + 0.1 * np.bartlett(2 * reach + 3)[1:-1]
 
 
 def find_best_paths(segments: Array) -> list[list[int]]:

@@ -15,9 +15,11 @@ from scipy.special import chdtrc
 Array = np.ndarray
 MEMORY = 0.7  # the decay of autocorrelation that the inflation assumes; shorter memory is then over-allowed for
 LAGS = 6
+FREEDOM = 0.3  # log-likelihood that strength and decay must gain for being free
 STRENGTHS = (0.15, 0.3, 0.5, 0.75, 0.95, 0.99)  # share of the variance that has memory
 BURST_STEPS = 3  # what lasts longer is a level, not a spike
-BURST_DEVIANCE = 12.0
+BURST_DEVIANCE = 12.0  # from which a burst is named; chance alone gives one in about 1 of 13 series
+MASKED_DEVIANCE = 17.0  # from which its steps weigh nothing: leaving out more costs power and prevents no false alarm
 NEIGHBOURS = 10
 EDGE_DEVIANCE = 2.0  # against the very next step on each side: else the run is part of a longer one
 
@@ -80,18 +82,22 @@ def start_noise(totals: Array, items: Array | None, phase: Array | None) -> tupl
     return estimate_noise(totals, items, level, len(totals) / 20, phase), level
 
 
-def estimate_noise(totals: Array, items: Array | None, level: Array, fitted: float, phase: Array | None) -> Noise:
+def estimate_noise(
+    totals: Array, items: Array | None, level: Array, fitted: float, phase: Array | None,
+    *, threshold: float = MASKED_DEVIANCE,
+) -> Noise:  # fmt: skip
     """Estimate season, bursts and overdispersion around a known level that took `fitted` parameters; no memory yet.
 
     Overdispersion by moments of the squared residuals (Williams 1982); season shrunken by its own variance, and only
-    where a chi-square test rejects at 2 %.
+    where a chi-square test rejects at 2 %; bursts from a deviance of `threshold` on.
     """
     everything = np.ones(len(totals), bool)
     rough = _moments(totals, items, level, everything, fitted)
     blank = Noise(rough, 1.0, (), everything, ())
     season = _season(*weigh_steps(totals, items, level, blank, None), level, phase, counts=items is not None)
     blank = Noise(rough, 1.0, season, everything, ())
-    bursts = find_bursts(*weigh_steps(totals, items, level, blank, phase), counts=items is not None)
+    working = weigh_steps(totals, items, level, blank, phase)
+    bursts = find_bursts(*working, counts=items is not None, threshold=threshold)
     kept = everything.copy()
     for burst in bursts:
         kept[burst.position : burst.position + burst.length] = False
@@ -189,7 +195,7 @@ def memory_gain(residual: Array, decays: tuple[float, ...], *, floor: float = 0.
     spectra = 1 - strength + strength * (1 - decay**2) / (1 - 2 * decay * cosine + decay**2)
     spectra *= np.maximum((power / spectra).mean(1, keepdims=True), floor / (1 - strength))
     fits = -(np.log(spectra) + power / spectra).sum(1)
-    return float(fits.max() - fits[0])
+    return max(float(fits.max() - fits[0]) - FREEDOM, 0.0)
 
 
 def design_effect(items: Array, overdispersion: float) -> float:
@@ -246,7 +252,7 @@ def _season(totals: Array, exposures: Array, level: Array, phase: Array | None, 
     between = max(np.average(effect**2, weights=information) - period / information.sum(), 0.0)
     effect = effect * between / (between + 1 / information)
     effect = effect - np.average(effect, weights=information)
-    return tuple((1 + effect if counts else effect).tolist())
+    return tuple((np.maximum(1 + effect, 0.05) if counts else effect).tolist())
 
 
 def _deviance(first: tuple[Array, Array], second: tuple[Array, Array], counts: bool) -> Array:

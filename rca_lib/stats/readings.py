@@ -14,7 +14,7 @@ from rca_lib.stats.changepoints import Segmentation, find_shifts
 from rca_lib.stats.cuts import SHORTEST
 from rca_lib.stats.overdispersion import design_effect, seasonal
 from rca_lib.stats.rates import subtract_rates, wilson
-from rca_lib.stats.series import DAY, find_phases, write_times
+from rca_lib.stats.series import DAY, find_phases, place_events, write_times
 from rca_lib.stats.trends import Change, Confirmation, Level, Nearby, Outlier, Step, Trend
 
 RECENT = 7  # a change is recent, and unconfirmed, until so many steps have followed it
@@ -69,7 +69,7 @@ def describe_trend(
     expected = found.level + part if items is None else found.level * part
     series = _Described(given, totals, items, found, 1 - expected if _mirrored(totals, items) else expected)
     noise, times = found.noise, write_times(given)
-    near = [] if events is None else list(zip(_event_times(events, given), events["title"], strict=True))
+    near = [] if events is None else place_events(events, dated=given.dtype.kind == "M")
     return Trend(
         changes=tuple(_describe(series, times, near, index) for index in range(len(found.shifts))),
         outliers=tuple(_describe_spike(series, times, burst.position, burst.length) for burst in noise.bursts),
@@ -99,18 +99,11 @@ def _describe(series: _Described, times: list, near: list, index: int) -> Change
     )  # fmt: skip
 
 
-def _event_times(events: pd.DataFrame, times: np.ndarray) -> np.ndarray:
-    if times.dtype.kind != "M":
-        return events["start"].to_numpy(float)
-    starts = pd.to_datetime(events["start"])
-    return (starts.dt.tz_localize(None) if starts.dt.tz is not None else starts).to_numpy().astype(times.dtype)
-
-
 def _nearest(times: np.ndarray, near: list, position: int, low: int, high: int) -> tuple[Nearby, ...]:
     """Return the events near the date interval, the nearest to the change first, the later of two equally near last."""
     day = DAY if times.dtype.kind == "M" else 1.0
     found = [
-        Nearby(str(title), *write_times(np.array([start])), float((start - times[position]) / day),
+        Nearby(title, *write_times(np.array([start])), float((start - times[position]) / day),
                bool(times[low] <= start <= times[high]))
         for start, title in near
         if times[low] - NEAR * day <= start <= times[high] + NEAR * day

@@ -20,6 +20,8 @@ def read_series(counts: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """
     frame = pd.DataFrame(counts)
     wanted = ["time", "value"] if "value" in frame and "errors" not in frame else ["time", "errors", "items"]
+    if taken := [name for name in by if name in wanted]:
+        raise DataError(f"{taken[0]!r} cannot name a series", column=taken[0], mend="choose columns beside the counts")
     for name in (*by, *wanted):
         if name not in frame:
             have = ", ".join(map(str, frame.columns))
@@ -55,7 +57,7 @@ def _read_times(series: pd.DataFrame) -> pd.Series:
     if isinstance(times.dtype, pd.PeriodDtype):
         times = times.dt.start_time
     if not pd.api.types.is_numeric_dtype(times) and not pd.api.types.is_datetime64_any_dtype(times):
-        times = pd.to_datetime(times, errors="coerce")
+        times = pd.to_datetime(times, errors="coerce", format="mixed")
     if isinstance(times.dtype, pd.DatetimeTZDtype):
         times = times.dt.tz_localize(None)
     _refuse(times.isna().to_numpy(), "not a time", "time", series, "give timestamps, dates or numbers in order")
@@ -76,6 +78,8 @@ def make_fault(problem: str, column: str, rows: pd.DataFrame, mend: str) -> Data
 
 def find_phases(times: np.ndarray, season: Literal["auto"] | int | None) -> np.ndarray | None:
     """Return each step's place in its season, or None where there is none to look for."""
+    if season not in ("auto", None) and (not isinstance(season, int) or season < 2):
+        raise ValueError(f'season {season!r} is neither "auto" nor None nor a number of steps from two on')
     if season is None or len(times) < 2:
         return None
     dated = times.dtype.kind == "M"
@@ -102,3 +106,15 @@ def write_times(times: np.ndarray) -> list[str] | list[float]:
         return times.astype(float).tolist()
     days = times.astype("M8[D]")
     return np.datetime_as_string(times.astype("M8[s]") if (days != times).any() else days).tolist()
+
+
+def place_events(events: pd.DataFrame, *, dated: bool) -> list[tuple[np.datetime64 | float, str]]:
+    """Return the start and title of each event, on the dates or numbers of a series; without a start it is left out."""
+    for name in ("start", "title"):
+        if name not in events:
+            raise DataError(f"events have no column {name!r}", column=name, mend="give start and title")
+    if dated:
+        starts = [pd.Timestamp(start).tz_localize(None).to_datetime64() for start in events["start"]]
+    else:
+        starts = pd.to_numeric(events["start"], errors="coerce").to_numpy(float).tolist()
+    return [(start, str(title)) for start, title in zip(starts, events["title"], strict=True) if not pd.isna(start)]

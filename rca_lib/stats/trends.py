@@ -171,7 +171,7 @@ def tell_change(change: Change) -> str:
 
 
 def _tell_event(event: Nearby) -> str:
-    days, dated = abs(event.distance), isinstance(event.time, str)
+    days, dated = round(abs(event.distance), 1), isinstance(event.time, str)
     if not days:
         return f"{event.title}, {'the same day' if dated else 'at the same step'}"
     unit = ("day" if days == 1 else "days") if dated else "steps"

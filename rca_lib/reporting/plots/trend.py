@@ -20,6 +20,7 @@ from rca_lib.reporting.plots.style import (
     place_of,
     title_of,
 )  # fmt: skip
+from rca_lib.stats.series import place_events
 from rca_lib.stats.trends import Change, Trend
 
 
@@ -49,10 +50,9 @@ def plot_trend(
     if target is not None:
         ax.axhline(target, color=GOOD, linestyle="--", linewidth=1.2, label="target")
     if events is not None:
-        for start, title in zip(events["start"], events["title"], strict=True):
-            place = start if isinstance(times[0], float) else np.datetime64(pd.Timestamp(start).tz_localize(None))
+        for place, title in place_events(events, dated=isinstance(trend.steps[0].time, str)):
             if times[0] <= place <= times[-1]:
-                mark_event(ax, place, str(title))
+                mark_event(ax, place, title)
     if trend.unit == "%":
         ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
         ax.set_ylabel("error rate")
