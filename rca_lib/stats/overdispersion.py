@@ -15,7 +15,7 @@ from scipy.special import chdtrc
 Array = np.ndarray
 MEMORY = 0.7  # the decay of autocorrelation that the inflation assumes; shorter memory is then over-allowed for
 LAGS = 6
-FREEDOM = 0.3  # log-likelihood that strength and decay must gain for being free
+FREEDOM = 0.1  # log-likelihood that strength and decay must gain for being free
 STRENGTHS = (0.15, 0.3, 0.5, 0.75, 0.95, 0.99)  # share of the variance that has memory
 BURST_STEPS = 3  # what lasts longer is a level, not a spike
 BURST_DEVIANCE = 12.0  # from which a burst is named; chance alone gives one in about 1 of 13 series
