@@ -142,6 +142,16 @@ def step(size: float) -> Callable[[np.random.Generator, World], Series]:
     return draw
 
 
+def young(back: int) -> Callable[[np.random.Generator, World], Series]:
+    """Return the drawing of a rate that doubled so many steps before the end."""
+
+    def draw(generator: np.random.Generator, world: World) -> Series:
+        at = world.steps - back
+        return finish(generator, world, world.rate * np.where(np.arange(world.steps) < at, 1, 2), (at,))
+
+    return draw
+
+
 def two_steps(generator: np.random.Generator, world: World) -> Series:
     """Draw two steps: half of them back to the first level, half onward in the same direction."""
     least = int(0.2 * world.steps)
@@ -179,6 +189,9 @@ KINDS: dict[str, tuple[Callable[[np.random.Generator, World], Series], dict[str,
     "drift": (drift, USUAL),
     "step × 2, 20 steps": (step(2.0), USUAL | {"low": 20, "high": 20}),
     "step × 4, an error a week": (step(4.0), USUAL | {"rare": True}),
+    "doubled for 5 steps": (young(5), USUAL),
+    "doubled for 7 steps": (young(7), USUAL),
+    "doubled for 14 steps": (young(14), USUAL),
 }
 STEPPED = ("step × 1.5", "step × 2", "two steps")
 
