@@ -277,6 +277,8 @@ def test_a_measurement_that_fell_lately_is_confirmed_by_a_mean():
     assert not needed.at_least
     assert 30 < needed.threshold < 60
     assert "a mean of" in trend.summary()
+    below = find_changes(pd.DataFrame({"time": DAYS[:80], "value": values - 100})).changes[-1].confirmation
+    assert below.threshold == pytest.approx(needed.threshold - 100)
 
 
 def test_many_levels_close_together_are_dated_each():

@@ -119,8 +119,7 @@ def _confirm(series: _Described, before: Level, after: Level, least: int) -> Con
     if series.items is None:
         items, spread = steps.astype(float), (noise.overdispersion**2 * noise.inflation,) * 2
     else:
-        usual = series.items[-4 * RECENT :]
-        usual = usual[usual > 0]
+        usual = series.items[series.items > 0][-4 * RECENT :]
         items = steps * float(usual.mean())
         effect = design_effect(usual, noise.overdispersion) * noise.inflation
         spread = tuple(max(level.value * (1 - level.value), 1e-9) * effect for level in (before, after))
@@ -128,7 +127,7 @@ def _confirm(series: _Described, before: Level, after: Level, least: int) -> Con
     if series.items is not None:
         limit = (np.ceil if sign > 0 else np.floor)(limit * items + sign / 2) / items
     power = ndtr(sign * (after.value - limit) / np.sqrt(spread[1] / items))
-    enough = np.flatnonzero((power >= 0.8) & (limit >= 0))
+    enough = np.flatnonzero((power >= 0.8) & ((limit >= 0) | (series.items is None)))
     if not len(enough):
         return None
     best = int(enough[0])
