@@ -26,6 +26,7 @@ def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
     ----------
     audits
         One row per audited decision: `error` (0/1), or `label` and `truth`; optionally `weight`; the columns of `by`.
+        Or one row per cell that was counted before: `items` and `errors` in the place of these.
     by
         The columns to group by; a missing value is a group of its own (None).
 
@@ -49,17 +50,20 @@ def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
     0     a      2       1
     1     b      1       0
     """
-    table = open_table(audits, needs=by)
+    counted = {"items", "errors"} <= set(column_names(audits))
+    table = open_table(_as_audits(audits) if counted else audits, needs=by)
+    items = nw.col("items").cast(nw.Float64) if counted else nw.lit(1.0)
     table = table.select(
         *by,
         "error",
-        "weight",
+        items=items,
+        weight=nw.col("weight") * items,
         weighted_error=nw.col("weight") * nw.col("error"),
-        squared=nw.col("weight") * nw.col("weight"),
+        squared=nw.col("weight") * nw.col("weight") * items,
         unknown=nw.col("error").is_null().cast(nw.Int64),
     )
     sums = [
-        nw.len().alias("items"),
+        nw.col("items").sum().alias("items"),
         nw.col("error").sum().alias("errors"),
         nw.col("weight").sum().alias("weight"),
         nw.col("weighted_error").sum().alias("weighted_errors"),
@@ -72,6 +76,10 @@ def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
         raise DataError("label or truth is missing", column="truth", rows=unknown, mend="leave such rows out")
     counts[list(COUNTS)] = counts[list(COUNTS)].fillna(0).astype({"items": "int64", "errors": "int64"})
     return counts.sort_values(keys, ignore_index=True) if keys else counts
+
+
+def _as_audits(counts: Any) -> Any:
+    return nw.from_native(counts).with_columns(error=nw.col("errors")).to_native()
 
 
 def count_steps(audits: Any, by: Sequence[str] = (), *, step: str = "day") -> pd.DataFrame:

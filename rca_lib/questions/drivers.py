@@ -10,14 +10,15 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from rca_lib.audits.counting import MISSING, RARE, column_names, count_errors
-from rca_lib.findings import DataError, Estimate, Finding, Grade, Rate, name_slice, show
-from rca_lib.stats.decomposition import compare_means
-from rca_lib.stats.expected import Array, Cells
+from rca_lib.audits.counting import column_names
+from rca_lib.audits.encoding import TRUTH, count_cells, encode_cells, select_audits
+from rca_lib.findings import Estimate, Finding, Grade, Rate, name_slice, show
+from rca_lib.stats.decomposition import compare_means, split_mix
+from rca_lib.stats.expected import MANY_VALUES, Array, Cells
 from rca_lib.stats.rates import wilson
-from rca_lib.stats.slices import MANY_VALUES, Search, search_slices
+from rca_lib.stats.slices import Search, search_slices
 
-MOST_VALUES = 2000, 300  # in the dimension with most values, in the others; the rest is read together
+MEASUREMENT = ("auditor", TRUTH)  # dimensions of the audit, not of the work: what changes there was measured otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Slice:
     change at the average mix, `share` that part of the observed change (None where that is not shown). `p_value`: the
     probability that any slice looks as different when none changed. `new`: absent from the baseline. `single_rater`:
     without one person the rest would not stand out; `raters` is how many work there (0 where that is not known).
+    `measurement`: the audit changed there (an auditor, the version of the truth), which says nothing about the work.
     """
 
     where: Mapping[str, str]
@@ -39,17 +41,18 @@ class Slice:
     excess: Estimate
     naive_excess: float
     contribution: Estimate
-    share: float | None
+    share: Estimate | None
     p_value: float
     items: int
     new: bool
     raters: int
     single_rater: bool
+    measurement: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Detectable:
-    """The excess that would have been named with a probability of 80 % in the largest slice of a dimension."""
+    """The excess that would have been named with a probability of 80 % in a slice of one dimension."""
 
     where: Mapping[str, str]
     items: int
@@ -58,11 +61,20 @@ class Detectable:
 
 
 @dataclass(frozen=True, slots=True)
+class MixPart:
+    """What the change of one dimension's shares makes of the change, the other dimensions being as they are."""
+
+    dimension: str
+    part: Estimate
+
+
+@dataclass(frozen=True, slots=True)
 class Drivers:
     """`change` = `mix` + `rate`; `rate` = the contributions of `overall` and `slices` + `unexplained`, exactly.
 
     `mix` is what the change of the work makes, at the average of the old and new rates that the model expects of each
-    audit (dimensions jointly, cells smoothed), `rate` the rest (Kitagawa 1955); `overall` is what all slices share.
+    audit (dimensions jointly, cells smoothed), `rate` the rest (Kitagawa 1955); `mix_parts`, largest first, add up to
+    it: one per dimension, and "(jointly)" for what they make together. `overall` is what all slices share.
     """
 
     before: Rate
@@ -70,6 +82,7 @@ class Drivers:
     change: Estimate
     mix: Estimate
     rate: Estimate
+    mix_parts: tuple[MixPart, ...]
     slices: tuple[Slice, ...]
     overall: Slice | None
     unexplained: Estimate
@@ -90,24 +103,35 @@ class Drivers:
             (
                 name_slice(one.where), one.direction, one.before.value if one.before else np.nan, one.after.value,
                 one.expected, one.excess.value, one.excess.low, one.excess.high, one.contribution.value,
-                np.nan if one.share is None else one.share, one.p_value, one.items, one.new, one.single_rater,
+                np.nan if one.share is None else one.share.value, one.p_value, one.items, one.new, one.single_rater,
+                one.measurement,
             )
             for one in self.named
         ]  # fmt: skip
         names = (
             "where direction before after expected excess excess_low excess_high contribution share p_value items new"
         )
-        return pd.DataFrame(rows, columns=[*names.split(), "single_rater"])
+        return pd.DataFrame(rows, columns=[*names.split(), "single_rater", "measurement"])
+
+    def power_frame(self) -> pd.DataFrame:
+        """Return what each slice of one dimension could have shown: items, expected errors, the least excess named."""
+        rows = [(name_slice(one.where), one.items, one.expected, one.excess.value) for one in self.minimum_detectable]
+        frame = pd.DataFrame(rows, columns=["where", "items", "expected_errors", "detectable_excess"])
+        return frame.assign(times_the_rate=1 + frame["detectable_excess"] / frame["expected_errors"])
 
     def summary(self) -> str:
         """Say in one sentence how the rate moved and where."""
-        mix = f" The mix makes {show(self.mix.value, 'pp')} of it." if self.mix.excludes_zero else ""
+        mix = f" The mix makes {show(self.mix.value, 'pp')} of it{self._mixed()}." if self.mix.excludes_zero else ""
         where = " ".join(_tell(one) for one in self.named) or "No slice is shown to have changed."
         return f"{self._moved()}{mix} {where}"
 
     def findings(self) -> tuple[Finding, ...]:
         """Hand on the change, its two parts, and each named slice; "none" where nothing is named."""
         return (*self._parts(), *self._places()) if self.named else (*self._parts(), self._nothing())
+
+    def _mixed(self) -> str:
+        largest = self.mix_parts[0]
+        return f", most of that by {largest.dimension}" if largest.part.value * self.mix.value > 0 else ""
 
     def _moved(self) -> str:
         moved = f"{'rose' if self.change.value > 0 else 'fell'} by {_size(self.change)}"
@@ -122,15 +146,17 @@ class Drivers:
             small = max(abs(part.low), abs(part.high)) <= abs(self.change.value) / 4 and self.change.excludes_zero
             grade = "shown" if part.excludes_zero else "ruled out" if small else "not proven"
             share = part.value / self.change.value if self.change.excludes_zero else None
-            yield Finding("drivers", kind, f"{told} makes {part} of the change.", grade, part, kind, share=share)
+            most = self._mixed() if kind == "mix" and grade == "shown" else ""
+            yield Finding("drivers", kind, f"{told} makes {part} of the change{most}.", grade, part, kind, share=share)
 
     def _places(self) -> Iterator[Finding]:
         for place, one in enumerate(self.named, start=-1 if self.overall else 0):
             path = f"slices[{place}].excess" if place >= 0 else "overall.excess"
+            kind = "measurement" if one.measurement else "slice" if one.where else "everywhere"
+            share = one.share.value if one.share else None
             yield Finding(
-                "drivers", "slice" if one.where else "everywhere", _tell(one), "shown",
-                one.excess, path, one.where, share=one.share, p_value=one.p_value,
-            )  # fmt: skip
+                "drivers", kind, _tell(one), "shown", one.excess, path, one.where, share=share, p_value=one.p_value
+            )
 
     def _nothing(self) -> Finding:
         place, seen = max(enumerate(self.minimum_detectable), key=lambda one: one[1].items, default=(0, None))
@@ -185,59 +211,19 @@ def rank_drivers(
     """
     if max_order not in (1, 2) or not 0 < alpha < 1:
         raise ValueError("max_order is 1 or 2 and alpha between 0 and 1")
-    people = ["rater"] if all("rater" in column_names(table) for table in (baseline, current)) else []
-    names = tuple(dict.fromkeys([*dimensions, *people]))
+    tables = select_audits((baseline, current), dimensions)
+    columns = [set(column_names(table)) for table in tables]
+    found = [name for name in ("rater", *MEASUREMENT) if all(name in names for names in columns)]
+    names = tuple(dict.fromkeys([*dimensions, *found]))
     if not names:
         raise ValueError("name at least one dimension")
-    counts = _count(baseline, names, "baseline"), _count(current, names, "current period")
-    values, cells = _encode(counts, names)
+    counts = count_cells(tables[0], names, "baseline"), count_cells(tables[1], names, "current period")
+    values, cells = encode_cells(counts, names)
     names, sizes = tuple(values), [len(value) for value in values.values()]
     cluster = names.index("rater") if "rater" in names else len(names) - 1 if sizes[-1] >= MANY_VALUES else None
-    search = search_slices(*cells, sizes, cluster=cluster, pairs=max_order > 1, alpha=alpha)
+    alone = [names.index(name) for name in MEASUREMENT if name in names]
+    search = search_slices(*cells, sizes, cluster=cluster, alone=alone, pairs=max_order > 1, alpha=alpha)
     return _answer(_Case(cells, counts, values, cluster, search), alpha)
-
-
-def _count(table: Any, names: Sequence[str], period: str) -> pd.DataFrame:
-    counts = count_errors(table, names)
-    if counts["items"].sum() == 0:
-        raise DataError(f"the {period} has no audits", rows=0, mend="choose a period with audits, or drop the question")
-    for column, bad, mend in (
-        ("error", (counts["errors"] < 0) | (counts["errors"] > counts["items"]), "code errors as 0 and 1"),
-        ("weight", ~((counts["weight"] > 0) & np.isfinite(counts["squared_weight"])), "give every audit its weight"),
-    ):
-        if bad.any():
-            first = {name: _write(value) for name, value in counts.loc[bad, list(names)].iloc[0].items()}
-            rows = int(counts.loc[bad, "items"].sum())
-            raise DataError(f"bad {column} in the {period}", column=column, rows=rows, first=first, mend=mend)
-    return counts
-
-
-def _write(value: Any) -> str:
-    return MISSING if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _encode(counts: Sequence[pd.DataFrame], names: Sequence[str]) -> tuple[dict[str, list[str]], tuple[Cells, Cells]]:
-    """Number each dimension's values, the rarest of very many as one; the dimension with most values comes last."""
-    table = pd.concat(counts, ignore_index=True)
-    found = {name: pd.factorize(table[name], use_na_sentinel=False) for name in names}
-    values, codes = {}, []
-    for name in sorted(names, key=lambda one: len(found[one][1]) == max(len(raw) for _, raw in found.values())):
-        code, raw = found[name]
-        written = np.array([_write(value) for value in raw], dtype=object)
-        rank = np.lexsort((written.astype(str), -np.bincount(code, table["items"], len(raw))))
-        written[rank[MOST_VALUES[len(values) < len(names) - 1] :]] = RARE
-        known, back = np.unique(written.astype(str), return_inverse=True)
-        values[name] = known.tolist()
-        codes.append(back[code])
-    split = np.split(np.array(codes, np.int64), [len(counts[0])], axis=1)
-    return values, (_weigh(counts[0], split[0]), _weigh(counts[1], split[1]))
-
-
-def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> Cells:
-    """Scale weights to sum to the effective number of audits (Kish 1965)."""
-    weights, errors, squares = counts[["weight", "weighted_errors", "squared_weight"]].to_numpy(float).T
-    scale = weights.sum() / squares.sum()
-    return Cells(codes, weights * scale, errors * scale, squares * scale**2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -282,7 +268,9 @@ def _answer(case: _Case, alpha: float) -> Drivers:
     new = case.chances()
     mean = [(one + other) / 2 for one, other in zip(old, new, strict=True)]
     change, p_value = compare_means(*case.cells, [(0.0, 1.0)] * 2, clusters=case.cluster)
-    mix, _ = compare_means(*case.cells, [(one, one) for one in mean], extra=_doubt(case, mean))
+    mix, parts, jointly = split_mix(*case.cells, case.search.baseline, mean)
+    mixed = [MixPart(name, part) for name, part in zip(case.values, parts, strict=True)]
+    mixed.sort(key=lambda one: -abs(one.part.value))
     rate, _ = compare_means(*case.cells, [(-one, 1 - one) for one in mean], clusters=case.cluster)
     rest, _ = compare_means(*case.cells, [(-one, 1 - one) for one in (old[0], new[1])], clusters=case.cluster)
     slices = [_slice(case, place, new, change) for place in range(len(case.search.picks))]
@@ -295,6 +283,7 @@ def _answer(case: _Case, alpha: float) -> Drivers:
     return Drivers(
         *(case.rate(period, np.ones(len(one), bool)) for period, one in enumerate(old)),
         change, mix, rate,
+        (*mixed, MixPart("(jointly)", jointly)),
         slices=tuple(one for one in slices if one.where),
         overall=next((one for one in slices if not one.where), None),
         unexplained=Estimate(left, left + rest.low - rest.value, left + rest.high - rest.value, "pp"),
@@ -307,35 +296,29 @@ def _slice(case: _Case, place: int, new: Sequence[Array], change: Estimate) -> S
     pick, without = case.search.picks[place], case.chances(place)
     inside = [pick.members(cells.codes) for cells in case.cells]
     added = [float(cells.items @ (new[at] - without[at]) / cells.items.sum()) for at, cells in enumerate(case.cells)]
-    points = [one * (added[0] + added[1]) / 2 / pick.naive for one in (pick.excess, pick.low, pick.high)]
+    scale = (added[0] / added[1] + 1) / 2 / case.cells[1].items.sum()
+    points = [one * scale for one in (pick.excess, pick.low, pick.high)]
     after, people = case.rate(1, inside[1]), "rater" in case.values
-    where, items = case.where(pick.dimensions, pick.values), case.cells[1].items[inside[1]]
+    where, items = case.where(pick.dimensions, pick.values), float(case.cells[1].items[inside[1]].sum())
     return Slice(
         where,
         direction=1 if pick.score > 0 else -1,
         before=case.rate(0, inside[0]) if inside[0].any() else None,
         after=after,
-        expected=float(items @ without[1][inside[1]] / items.sum()),
+        expected=max(after.value - pick.excess / items, 0.0),
         excess=Estimate(*(one * case.scale for one in (pick.excess, pick.low, pick.high)), unit="errors"),
         naive_excess=pick.naive * case.scale,
         contribution=Estimate(points[0], *sorted(points[1:]), unit="pp"),
-        share=points[0] / change.value if change.excludes_zero else None,
+        share=Estimate(points[0] / change.value, *sorted(one / change.value for one in points[1:]), unit="%")
+        if change.excludes_zero
+        else None,
         p_value=pick.p_value,
         items=int(after.items),
         new=not inside[0].any(),
         raters=len(np.unique(case.cells[1].codes[case.cluster][inside[1]])) if people else 0,
         single_rater="rater" in where or (people and pick.carried),
+        measurement=any(name in MEASUREMENT for name in where),
     )
-
-
-def _doubt(case: _Case, mean: Sequence[Array]) -> float:
-    """Return the variance that the baseline model's uncertainty gives the mix part."""
-    tables = [np.zeros((1, len(value))) for value in case.values.values()]
-    for sign, cells, chance in zip((-1, 1), case.cells, mean, strict=True):
-        slope = sign * cells.items * chance * (1 - chance) / cells.items.sum()
-        for table, code in zip(tables, cells.codes, strict=True):
-            table += np.bincount(code, slope, table.shape[1])
-    return float(np.square(case.search.baseline.spread(tables, tables[0].sum(1))).sum())
 
 
 def _tell(one: Slice) -> str:
@@ -343,7 +326,8 @@ def _tell(one: Slice) -> str:
     new = ", new in this period" if one.new else ""
     alone = ", mostly one rater" if one.single_rater and "rater" not in one.where else ""
     more = "more" if one.direction > 0 else "fewer"
-    return f"{name_slice(one.where)}: {_size(one.excess)} {more} than expected, {rates}{new}{alone}."
+    audit = "; the audit changed there, not the work" if one.measurement else ""
+    return f"{name_slice(one.where)}: {_size(one.excess)} {more} than expected, {rates}{new}{alone}{audit}."
 
 
 def _size(part: Estimate) -> Estimate:

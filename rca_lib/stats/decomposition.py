@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import t
 
 from rca_lib.findings import Estimate
-from rca_lib.stats.expected import Array, Cells
+from rca_lib.stats.expected import Array, Baseline, Cells
 
 MOST_FACTORS = 12
 
@@ -128,6 +128,41 @@ def compare_means(
     half = float(t.isf(0.025, degrees)) * error
     p_value = float(2 * t.sf(abs(difference) / error, degrees)) if error > 0 else 1.0
     return Estimate(difference, difference - half, difference + half, "pp"), p_value
+
+
+def split_mix(
+    before: Cells, after: Cells, baseline: Baseline, chances: Sequence[Array]
+) -> tuple[Estimate, list[Estimate], Estimate]:
+    """Return the mix part of a change, what each dimension makes of it, and what they make jointly, in pp.
+
+    `chances` holds, for each period, every cell's rate at which its audits are counted. A dimension's part is the
+    change of its effects on the log odds at the average slope; such additive parts are the same in whatever order the
+    dimensions change, so they are their Das Gupta effects (Yun 2004). The curvature is joint. Intervals allow for the
+    sampling of the work and for the model's uncertainty.
+    """
+    cells, slopes = (before, after), [chance * (1 - chance) for chance in chances]
+    extra = _model_variance(cells, baseline, slopes)
+    mix, _ = compare_means(before, after, [(chance, chance) for chance in chances], extra=extra)
+    slope = float(np.mean([one.items @ bend / one.items.sum() for one, bend in zip(cells, slopes, strict=True)]))
+    parts = []
+    for place, effect in enumerate(baseline.effects):
+        values = [(slope * effect[one.codes[place]],) * 2 for one in cells]
+        extra = _model_variance(cells, baseline, (slope, slope), only=place)
+        parts.append(compare_means(before, after, values, extra=extra)[0])
+    return mix, parts, Estimate(mix.value - sum(part.value for part in parts), unit="pp")
+
+
+def _model_variance(
+    periods: Sequence[Cells], baseline: Baseline, slopes: Sequence[Any], only: int | None = None
+) -> float:
+    """Return the variance that the model's uncertainty gives the mix, of all its effects or of one dimension's."""
+    tables = [np.zeros((1, len(effect))) for effect in baseline.effects]
+    for sign, cells, slope in zip((-1, 1), periods, slopes, strict=True):
+        weights = sign * cells.items * slope / cells.items.sum()
+        for place, (table, code) in enumerate(zip(tables, cells.codes, strict=True)):
+            table += np.bincount(code, weights, table.shape[1]) * (only in (None, place))
+    total = np.zeros((1, 1)) if only is not None else tables[0].sum(1, keepdims=True)
+    return float(np.square(baseline.known.halve(np.hstack([total, *tables]))).sum())
 
 
 def _structure(shares: Array, axis: int) -> Array:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+MANY_VALUES = 40  # from here on a dimension is one of raters or the like
+ROOM = 4.0  # times their variance is what effects in dimensions with fewer values may have
 Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
@@ -28,18 +30,42 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Precision:
+    """What is known of the effects: the inverse of their covariance.
+
+    `corner` of the intercept and all dimensions but the last, `wide` of the last (diagonal: no audit has two of its
+    values), `edge` of the first with the last.
+    """
+
+    corner: Array
+    edge: Array
+    wide: Array
+
+    def halve(self, tables: Array) -> Array:
+        """Return rows whose inner products are the covariances of sums of effects, given as rows over all effects."""
+        narrow, last = np.hsplit(tables, [len(self.corner)])
+        lean = (self.edge / self.wide).T
+        root = np.linalg.cholesky(np.linalg.inv(self.corner - self.edge @ lean))
+        return np.hstack([(narrow - last @ lean) @ root, last / np.sqrt(self.wide)])
+
+    def loosen(self, variance: float) -> Precision:
+        """Give each effect of the last dimension this much more variance."""
+        wide = 1 / (1 / self.wide + variance)
+        corner = self.corner - (self.edge * ((1 - wide / self.wide) / self.wide)) @ self.edge.T
+        return Precision(corner, self.edge * (wide / self.wide), wide)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Baseline:
     """A logistic model of the baseline: an intercept and one shrunk effect per value of every dimension.
 
-    `root`, `lean` and `widths` hold the effects' covariance, the last dimension's (diagonal) block being eliminated.
-    `together` holds, for each pair of dimensions that act together, the shift of every pair of values and its variance.
+    `known` is the effects' precision. `together` holds, for each pair of dimensions that act together, the shift of
+    every pair of values and its variance.
     """
 
     intercept: float
     effects: tuple[Array, ...]
-    root: Array
-    lean: Array
-    widths: Array
+    known: Precision
     together: dict[tuple[int, ...], tuple[Array, Array]]
 
     def logits(self, codes: Codes) -> Array:
@@ -53,16 +79,18 @@ class Baseline:
         return self.together[dimensions][1][codes] if dimensions in self.together else np.zeros(len(codes))
 
     def spread(self, tables: list[Array], total: Array) -> Array:
-        """Return rows whose inner products are the covariances, owed to the model, of slices' expected errors.
-
-        `tables` holds, per dimension, what each slice's expected errors gain per unit of each effect; `total` per unit
-        of the intercept.
-        """
-        narrow = np.hstack([total[:, None], *tables[:-1]])
-        return np.hstack([(narrow - tables[-1] @ self.lean) @ self.root, tables[-1] * self.widths])
+        return self.known.halve(np.hstack([total[:, None], *tables]))
 
 
-def cross(one: Codes, other: Codes, sizes: tuple[int, int], weights: Array) -> Array:
+def code_of(codes: Codes, sizes: Sequence[int]) -> Codes:
+    """Number the combinations of several dimensions' codes (rows), the last running fastest."""
+    code = np.zeros(codes.shape[1], np.int64)
+    for row, size in zip(codes, sizes, strict=True):
+        code = code * size + row
+    return code
+
+
+def tabulate(one: Codes, other: Codes, sizes: tuple[int, int], weights: Array) -> Array:
     """Sum weights by two codes."""
     return np.bincount(one * sizes[1] + other, weights, sizes[0] * sizes[1]).reshape(sizes)
 
@@ -83,18 +111,22 @@ def fit_baseline(cells: Cells, sizes: Sequence[int], *, pairs: Iterable[tuple[in
     Notes
     -----
     Penalised Newton steps; the variances by the fixed point of MacKay (1992) with one pseudo-value of variance 0.05, so
-    that no dimension collapses to none. Pairs are fitted to what is left, the strongest first, by moments.
+    that no dimension collapses to none. Dimensions with few values are hardly shrunk (`ROOM`): they are well known, and
+    shrinkage would let work that moves to their hard values look like worse work. Pairs are fitted to what is left, the
+    strongest first, by moments.
     """
     ends = np.cumsum([1, *sizes])
     centre = float(logit((cells.errors.sum() + 0.5) / (cells.items.sum() + 1)))
     effects, variances = np.zeros(ends[-1]), np.full(len(sizes), 0.1)
+    seen = np.concatenate([np.bincount(code, None, size) for code, size in zip(cells.codes, sizes, strict=True)]) > 0
+    room = np.where(seen & (np.repeat(sizes, sizes) < MANY_VALUES), ROOM, 1.0)
     for _ in range(25):
         chance = expit(centre + effects[0] + sum(effects[low + c] for low, c in zip(ends, cells.codes, strict=False)))
-        prior = np.concatenate([[0.01], np.repeat(1 / variances, sizes)])
+        prior = np.concatenate([[0.01], 1 / (np.repeat(variances, sizes) * room)])
         corner, edge, wide = _information(cells, sizes, cells.items * chance * (1 - chance))
-        wide = wide + prior[ends[-2] :]
-        lean = (edge / wide).T
-        inverse = np.linalg.inv(corner + np.diag(prior[: ends[-2]]) - edge @ lean)
+        known = Precision(corner + np.diag(prior[: ends[-2]]), edge, wide + prior[ends[-2] :])
+        wide, lean = known.wide, (edge / known.wide).T
+        inverse = np.linalg.inv(known.corner - edge @ lean)
         gap = cells.errors - cells.items * chance
         slopes = [np.bincount(code, gap, size) for code, size in zip(cells.codes, sizes, strict=True)]
         pull, push = np.split(np.concatenate([[gap.sum()], *slopes]) - prior * effects, ends[-2:-1])
@@ -102,13 +134,11 @@ def fit_baseline(cells: Cells, sizes: Sequence[int], *, pairs: Iterable[tuple[in
         effects = effects + np.concatenate([step, np.clip(push / wide - lean @ step, -2, 2)])
         root = np.linalg.cholesky(inverse)
         spreads = np.concatenate([np.diag(inverse), 1 / wide + np.square(lean @ root).sum(1)])
-        former, variances = variances, _variances(effects, spreads, variances, ends)
+        former, variances = variances, _variances(effects, spreads, 1 / prior, ends)
         if np.abs(step).max() < 1e-3 and np.abs(variances / former - 1).max() < 0.02:
             break
-    alone = Baseline(
-        centre + float(effects[0]), tuple(np.split(effects, ends[:-1])[1:]), root, lean, 1 / np.sqrt(wide), {}
-    )
-    return replace(alone, together=_fit_together(cells, sizes, alone.logits(cells.codes), pairs))
+    alone = Baseline(centre + float(effects[0]), tuple(np.split(effects, ends[:-1])[1:]), known, {})
+    return replace(alone, together=fit_together(cells, sizes, alone.logits(cells.codes), pairs))
 
 
 def _information(cells: Cells, sizes: Sequence[int], weights: Array) -> tuple[Array, Array, Array]:
@@ -119,51 +149,55 @@ def _information(cells: Cells, sizes: Sequence[int], weights: Array) -> tuple[Ar
     for one, code in enumerate(codes):
         rows = slice(ends[one], ends[one + 1])
         corner[rows, rows] = np.diag(np.bincount(code, weights, sizes[one]))
-        edge[rows] = cross(code, cells.codes[-1], (sizes[one], sizes[-1]), weights)
+        edge[rows] = tabulate(code, cells.codes[-1], (sizes[one], sizes[-1]), weights)
         for other in range(one):
             columns = slice(ends[other], ends[other + 1])
-            corner[rows, columns] = cross(code, codes[other], (sizes[one], sizes[other]), weights)
+            corner[rows, columns] = tabulate(code, codes[other], (sizes[one], sizes[other]), weights)
             corner[columns, rows] = corner[rows, columns].T
     return corner, edge, edge[0]
 
 
 def _variances(effects: Array, spreads: Array, variances: Array, ends: NDArray[np.int64]) -> Array:
-    kept = np.clip(1 - spreads[1:] / np.repeat(variances, np.diff(ends)), 0, 1)
+    kept = np.clip(1 - spreads[1:] / variances[1:], 0, 1)
     starts = ends[:-1] - 1
     return (np.add.reduceat(np.square(effects[1:]), starts) + 0.05) / (np.add.reduceat(kept, starts) + 1)
 
 
-def _fit_together(
-    cells: Cells, sizes: Sequence[int], logits: Array, pairs: Iterable[tuple[int, int]]
+def fit_together(
+    cells: Cells, sizes: Sequence[int], logits: Array, groups: Iterable[tuple[int, ...]]
 ) -> dict[tuple[int, ...], tuple[Array, Array]]:
-    """Shrink what main effects leave in each pair of values; a pair of dimensions without evidence is left out."""
+    """Shrink what the log odds leave in the values of each group of dimensions; groups without evidence are left out.
+
+    Returns the shift of each value (or combination of values) of a group, and its variance.
+    """
     found: dict[tuple[int, ...], tuple[Array, Array]] = {}
-    left = _left(cells, logits)
-    strength = {pair: _evidence(cells.codes, sizes, left, pair)[0] for pair in pairs}
-    for pair in sorted(strength, key=lambda one: -strength[one]):
-        evidence, variance, gap, info = _evidence(cells.codes, sizes, left, pair)
+    left = moments(cells, expit(logits))
+    strength = {group: _evidence(cells.codes, sizes, left, group)[0] for group in groups}
+    for group in sorted(strength, key=lambda one: -strength[one]):
+        evidence, variance, gap, info = _evidence(cells.codes, sizes, left, group)
         if evidence > 1 and variance > 0:
             shift = variance * gap / (1 + variance * info)
-            found[pair] = shift, variance / (1 + variance * info)
-            logits = logits + shift[cells.codes[pair[0]] * sizes[pair[1]] + cells.codes[pair[1]]]
-            left = _left(cells, logits)
+            found[group] = shift, variance / (1 + variance * info)
+            logits = logits + shift[code_of(cells.codes[list(group)], [sizes[one] for one in group])]
+            left = moments(cells, expit(logits))
     return found
 
 
-def _left(cells: Cells, logits: Array) -> tuple[Array, Array, Array]:
-    chance = expit(logits)
+def moments(cells: Cells, chance: Array) -> tuple[Array, Array, Array]:
+    """Return each cell's information on its log odds, the variance of its errors, and its errors beyond the chance."""
     curve = chance * (1 - chance)
-    return cells.errors - cells.items * chance, cells.items * curve, cells.squares * curve
+    return cells.items * curve, cells.squares * curve, cells.errors - cells.items * chance
 
 
 def _evidence(
-    codes: Codes, sizes: Sequence[int], left: tuple[Array, Array, Array], pair: tuple[int, int]
+    codes: Codes, sizes: Sequence[int], left: tuple[Array, Array, Array], group: tuple[int, ...]
 ) -> tuple[float, float, Array, Array]:
-    """Return by how many sd the pairs of values differ from what is expected, their variance, gaps and information."""
-    shape = sizes[pair[0]], sizes[pair[1]]
-    gap, info, noise = (cross(codes[pair[0]], codes[pair[1]], shape, one).ravel() for one in left)
+    """Return by how many sd the values differ from what is expected, their variance, gaps and information."""
+    shape = [sizes[one] for one in group]
+    code, size = code_of(codes[list(group)], shape), int(np.prod(shape))
+    info, noise, gap = (np.bincount(code, one, size) for one in left)
     seen = noise > 0
-    free = (shape[0] - 1) * (shape[1] - 1) / (shape[0] * shape[1]) * seen.sum()
+    free = np.prod([sizes[one] - 1 for one in group]) / size * seen.sum()
     scatter = (np.square(gap[seen]) / noise[seen]).sum() - free
     variance = (np.square(gap).sum() - noise.sum() * free / max(seen.sum(), 1)) / max(np.square(info).sum(), 1e-9)
     return float(scatter / np.sqrt(2 * max(free, 1))), float(variance), gap, info

@@ -1,0 +1,82 @@
+"""From tables to numbered cells: two periods counted by the same dimensions, in the same codes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import pandas as pd
+
+from rca_lib.audits.counting import MISSING, RARE, column_names, count_errors, keep_proportional
+from rca_lib.findings import DataError
+from rca_lib.stats.expected import Cells
+
+MOST_VALUES = 2000, 300  # in the dimension with most values, in the others; the rest is read together
+TRUTH = "truth_version"  # was the audit made under the policy version that was in force at the decision?
+VERSIONS = ("policy_version_decided", "policy_version_audited")
+FRESH, STALE = "as decided", "another than decided"
+
+
+def select_audits(tables: Sequence[Any], dimensions: Sequence[str]) -> list[Any]:
+    """Keep the audits that stand for all decisions, unless streams are asked for, and say how fresh their truth is."""
+    kept = [table if "stream" in dimensions else keep_proportional(table) for table in tables]
+    if any(not set(VERSIONS) <= set(column_names(table)) for table in kept):
+        return kept
+    stale = (nw.col(VERSIONS[0]) != nw.col(VERSIONS[1])).fill_null(False)
+    version = nw.when(stale).then(nw.lit(STALE)).otherwise(nw.lit(FRESH))
+    return [nw.from_native(table).with_columns(version.alias(TRUTH)).to_native() for table in kept]
+
+
+def count_cells(table: Any, names: Sequence[str], period: str) -> pd.DataFrame:
+    """Count a period by all dimensions at once.
+
+    Raises
+    ------
+    DataError
+        If it has no audits, an error is neither 0 nor 1, or a weight is not above 0.
+    """
+    counts = count_errors(table, names)
+    if counts["items"].sum() == 0:
+        raise DataError(f"the {period} has no audits", rows=0, mend="choose a period with audits, or drop the question")
+    for column, bad, mend in (
+        ("error", (counts["errors"] < 0) | (counts["errors"] > counts["items"]), "code errors as 0 and 1"),
+        ("weight", ~((counts["weight"] > 0) & np.isfinite(counts["squared_weight"])), "give every audit its weight"),
+    ):
+        if bad.any():
+            first = {name: _write(value) for name, value in counts.loc[bad, list(names)].iloc[0].items()}
+            rows = int(counts.loc[bad, "items"].sum())
+            raise DataError(f"bad {column} in the {period}", column=column, rows=rows, first=first, mend=mend)
+    return counts
+
+
+def encode_cells(
+    counts: Sequence[pd.DataFrame], names: Sequence[str]
+) -> tuple[dict[str, list[str]], tuple[Cells, Cells]]:
+    """Number each dimension's values, the rarest of very many as one; the dimension with most values comes last."""
+    table = pd.concat(counts, ignore_index=True)
+    found = {name: pd.factorize(table[name], use_na_sentinel=False) for name in names}
+    most = max(len(raw) for _, raw in found.values())
+    values, codes = {}, []
+    for name in sorted(names, key=lambda one: len(found[one][1]) == most):
+        code, raw = found[name]
+        written = np.array([_write(value) for value in raw], dtype=object)
+        rank = np.lexsort((written.astype(str), -np.bincount(code, table["items"], len(raw))))
+        written[rank[MOST_VALUES[len(values) < len(names) - 1] :]] = RARE
+        known, back = np.unique(written.astype(str), return_inverse=True)
+        values[name] = known.tolist()
+        codes.append(back[code])
+    split = np.split(np.array(codes, np.int64), [len(counts[0])], axis=1)
+    return values, (_weigh(counts[0], split[0]), _weigh(counts[1], split[1]))
+
+
+def _write(value: Any) -> str:
+    return MISSING if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> Cells:
+    """Scale weights to sum to the effective number of audits (Kish 1965)."""
+    weights, errors, squares = counts[["weight", "weighted_errors", "squared_weight"]].to_numpy(float).T
+    scale = weights.sum() / squares.sum()
+    return Cells(codes, weights * scale, errors * scale, squares * scale**2)

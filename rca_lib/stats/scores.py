@@ -1,0 +1,319 @@
+"""How far every slice is from what is expected of it, in standard deviations, whatever else moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import expit, logit, xlogy
+from scipy.stats import chi2, norm
+
+from rca_lib.stats.expected import (
+    MANY_VALUES,
+    Array,
+    Baseline,
+    Cells,
+    Codes,
+    Precision,
+    code_of,
+    fit_baseline,
+    fit_together,
+    moments,
+    tabulate,
+)
+
+SHARES = np.array([0.05, 0.3, 0.25, 0.4])  # of alpha: everywhere, one dimension, one with many values, two dimensions
+WORSE = 3.0  # a test for worse gets so many times the alpha of a test for better
+LEAST_EXPECTED = np.array([3.0, 3.0, 2.0, 3.0])  # errors, by the same kinds; slices with fewer are not tested
+TWIN = 0.95  # a slice that holds so much of its parent is its parent
+LOOSE = 0.01  # the precision of a pick's shift before the current audits are seen
+CAP, MARGIN = 6.25, 0.6  # of the estimate of drift: squared scores count so much at most, so many standard errors high
+CALM = 1.15  # slices whose scores spread by this factor or less do not wander
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Family:
+    """All slices of these dimensions that are tested; `rows` leads from a slice's code to its place among them."""
+
+    dimensions: tuple[int, ...]
+    kind: int
+    tested: Codes
+    rows: Codes
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Field:
+    """What is searched: the current audits, the baseline's model, and families of slices.
+
+    `penalties` holds, for each tested slice, the log of the number of tests that share its part of alpha: for better,
+    for worse. `ratio` is how much the baseline's own noise adds to that of the current audits.
+    """
+
+    after: Cells
+    sizes: tuple[int, ...]
+    baseline: Baseline
+    logits: Array
+    families: tuple[Family, ...]
+    penalties: Array
+    ratio: float
+
+    def find(self, dimensions: tuple[int, ...], values: Sequence[int]) -> int:
+        """Return a slice's place among all that are tested."""
+        start = 0
+        for family in self.families:
+            if family.dimensions == dimensions:
+                return start + int(family.rows[code_of(np.array([values]).T, [self.sizes[d] for d in dimensions])[0]])
+            start += len(family.tested)
+        raise KeyError(dimensions)
+
+    def name(self, place: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the dimensions and the values of the slice at a place."""
+        for family in self.families:
+            if place < len(family.tested):
+                sizes = [self.sizes[dimension] for dimension in family.dimensions]
+                values = np.unravel_index(family.tested[place], sizes) if sizes else ()
+                return family.dimensions, tuple(int(value) for value in values)
+            place -= len(family.tested)
+        raise IndexError(place)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """One value per tested slice, given the picks.
+
+    `score` in standard deviations, `log_p` the log of the chance that any slice scores so high when none changed, `gap`
+    errors beyond the `expected` among the `items`, `noise` the variance of errors, `variance` that of `gap`. `shifts`
+    are the picks' log odds, `left` and `scatter` each cell's gap and noise.
+    """
+
+    score: Array
+    log_p: Array
+    gap: Array
+    noise: Array
+    variance: Array
+    items: Array
+    expected: Array
+    shifts: Array
+    left: Array
+    scatter: Array
+
+
+def open_field(
+    before: Cells, after: Cells, sizes: tuple[int, ...], *, alone: frozenset[int], pairs: bool, alpha: float
+) -> Field:
+    """Fit the baseline and settle what is tested: slices with enough expected errors that differ from their parents."""
+    kinds = list(_kinds(sizes, alone, pairs))
+    baseline = fit_baseline(before, sizes, pairs=[dimensions for dimensions, kind in kinds if kind == 3])
+    logits = baseline.logits(after.codes)
+    expected, counts, families, numbers = after.items * expit(logits), {}, [], []
+    for dimensions, kind in kinds:
+        shape = [sizes[dimension] for dimension in dimensions]
+        code, size = code_of(after.codes[list(dimensions)], shape), int(np.prod(shape))
+        count = counts[dimensions] = np.bincount(code, after.items, size)
+        errors = np.bincount(code, expected, size)
+        parent = np.minimum.outer(*(counts[(one,)] for one in dimensions)).ravel() if kind == 3 else count.sum()
+        differs = (count < TWIN * parent) | (kind == 0)
+        tested = np.flatnonzero(differs & (errors >= LEAST_EXPECTED[kind]))
+        rows = np.full(size, len(tested))
+        rows[tested] = np.arange(len(tested))
+        if len(tested):
+            families.append(Family(dimensions, kind, tested, rows))
+            numbers.append((np.full(len(tested), kind), count[tested], errors[tested]))
+    penalties = _penalties(*np.hstack(numbers), alpha) if numbers else np.zeros((2, 0))
+    ratio = 1 + float(after.items.sum() / before.items.sum())
+    return Field(after, sizes, baseline, logits, tuple(families), penalties, ratio)
+
+
+def _kinds(sizes: tuple[int, ...], alone: frozenset[int], pairs: bool) -> Iterator[tuple[tuple[int, ...], int]]:
+    few = [dimension for dimension, size in enumerate(sizes) if size < MANY_VALUES and dimension not in alone]
+    yield (), 0
+    yield from (((dimension,), 1 if size < MANY_VALUES else 2) for dimension, size in enumerate(sizes))
+    yield from ((pair, 3) for pair in combinations(few, 2) if pairs)
+
+
+def _penalties(kinds: Array, items: Array, expected: Array, alpha: float) -> Array:
+    """Share alpha out: each kind its part, within it evenly among the tests that can come out at all.
+
+    Tests for worse weigh more than tests for better. A slice that expects few errors cannot have so few that it is
+    shown to be better; such a test takes no part of alpha (Tarone 1990). Rows: for better, for worse.
+    """
+    kinds = kinds.astype(int)
+    shares = SHARES / SHARES[np.unique(kinds)].sum()
+    lowest = np.sqrt(-2 * items * np.log1p(-np.minimum(expected / items, 1 - 1e-9)))
+    weight = (1 + WORSE) * np.bincount(kinds, minlength=4)
+    for _ in range(5):
+        can = lowest >= norm.isf(alpha * shares / np.maximum(weight, 1))[kinds]
+        weight = np.bincount(kinds, WORSE + can, 4)
+    better = np.log(np.maximum(weight, 1) / shares)[kinds]
+    return np.array([better, better - np.log(WORSE)])
+
+
+def score_slices(field: Field, members: Array) -> Scores:
+    """Score every slice of a field given the picks (rows of 0 and 1 over the cells).
+
+    Notes
+    -----
+    The picks' shifts are fitted; what the current audits tell of the model's effects, of raters who drift and of the
+    picks then sharpens each slice's gap (the efficient score of a logistic model with random effects). The score is
+    the signed root of the deviance in which the slice's log odds may have moved as far as that uncertainty lets them,
+    with the correction for skewness of Pierce and Schafer (1986). Where most slices scatter more than chance lets
+    them, as with very many audits, all are given that much more variance: news is what stands out from the wandering.
+    """
+    logits, shifts, drift = _fit(field, members)
+    chance = expit(logits + shifts @ members)
+    info, noise, left = moments(field.after, chance)
+    known, columns = _update(field, members, info, drift)
+    whole = np.zeros(len(info), np.int64)
+    sums, effects = [np.zeros((5, 0))], [_effects(field, members, whole, 1, left)]
+    for family in field.families:
+        place, number = _place(field, family), len(family.tested)
+        each = (field.after.items, field.after.items * chance, info, noise, left)
+        sums.append(np.array([np.bincount(place, one, number + 1)[:-1] for one in each]))
+        effects.append(_effects(field, members, place, number, info))
+    items, expected, info, noise_of, gap = np.hstack(sums)
+    pull, *half = known.halve(np.vstack(effects)[:, columns])
+    half = np.array(half).reshape(len(items), len(pull))
+    doubts = [field.baseline.doubt(family.dimensions, family.tested) for family in field.families]
+    gap, precision, doubt = gap - half @ pull, info - np.square(half).sum(1), np.hstack([np.zeros(0), *doubts])
+    clear = precision > 10 * LOOSE
+    precision = np.where(clear, precision, 1.0)
+    gap, variance = gap * info / precision, noise_of + np.square(info) * (1 / precision - 1 / info + doubt)
+    score = np.where(clear, signed_root(items, expected, gap, noise_of, variance), 0.0)
+    variance = variance + _wandering(score[clear], (np.square(info) / variance)[clear]) * np.square(info)
+    score = np.where(clear, signed_root(items, expected, gap, noise_of, variance), 0.0)
+    log_p = norm.logsf(np.abs(score)) + np.where(score > 0, field.penalties[1], field.penalties[0])
+    return Scores(score, log_p, gap, noise_of, variance, items, expected, shifts, left, noise)
+
+
+def _place(field: Field, family: Family) -> Codes:
+    """Return each cell's place in a family, one past the last where its slice is not tested."""
+    shape = [field.sizes[dimension] for dimension in family.dimensions]
+    return family.rows[code_of(field.after.codes[list(family.dimensions)], shape)]
+
+
+def _fit(field: Field, members: Array) -> tuple[Array, Array, dict[int, float]]:
+    """Fit the picks' shifts jointly, and how much raters drift; drift also raises the expected rates a little."""
+    shifts = _shift(field.after, field.logits, members, np.zeros(len(members)))
+    at = field.logits + shifts @ members
+    moved, lost = _moved(field, at)
+    drift = sum(_drift(field, at + moved, lost, margin=0.0).values()) / 2 * (1 - 2 * expit(at))
+    shifts = _shift(field.after, field.logits + drift, members, shifts)
+    return field.logits + drift, shifts, _drift(field, at + moved + drift, lost, margin=MARGIN)
+
+
+def _shift(after: Cells, logits: Array, members: Array, shifts: Array) -> Array:
+    for _ in range(20 if len(members) else 0):
+        info, _, gap = moments(after, expit(logits + shifts @ members))
+        bend = (members * info) @ members.T + LOOSE * np.eye(len(members))
+        step = np.clip(np.linalg.solve(bend, members @ gap - LOOSE * shifts), -2, 2)
+        shifts = shifts + step
+        if np.abs(step).max() < 1e-7:
+            break
+    return shifts
+
+
+def _moved(field: Field, logits: Array) -> tuple[Array, int]:
+    """Return the shifts of whole dimensions, which may not pass for drift of the raters in them, and their number."""
+    few = [family.dimensions for family in field.families if family.kind == 1]
+    shaken = replace(field.after, squares=field.after.squares * field.ratio)
+    moved = fit_together(shaken, field.sizes, logits, few)
+    shifts = (shift[field.after.codes[one]] for (one,), (shift, _) in moved.items())
+    return sum(shifts, np.zeros(len(logits))), sum(field.sizes[one] - 1 for (one,) in moved)
+
+
+def _drift(field: Field, logits: Array, lost: int, *, margin: float) -> dict[int, float]:
+    """Estimate how much the values of dimensions with many values moved at random (variance of the log odds).
+
+    Squared scores are capped, so that one rater who changed does not pass for the drift of all, and the estimate is
+    taken `margin` standard errors high: too little drift is a false alarm, too much costs little power. The `lost`
+    shifts that were taken out before took their part of the drift with them.
+    """
+    drift = {}
+    info, noise, gap = moments(field.after, expit(logits))
+    for family in field.families:
+        number = len(family.tested)
+        if family.kind == 2 and number >= 10:
+            place = _place(field, family)
+            gaps, slopes, spread = (np.bincount(place, one, number + 1)[:-1] for one in (gap, info, noise))
+            spread = spread + np.square(field.baseline.known.halve(_effects(field, (), place, number, info))).sum(1)
+            scatter = partial(_scatter, np.square(gaps), spread, np.square(slopes), margin)
+            if scatter(0.0) > 0:
+                variance = 9.0 if scatter(9.0) > 0 else brentq(scatter, 0.0, 9.0, xtol=1e-5)
+                drift[family.dimensions[0]] = variance * number / max(number - lost, number / 2)
+    return drift
+
+
+def _scatter(tops: Array, spread: Array, rises: Array, margin: float, variance: float) -> float:
+    """Return how far the squared scores, weighted by what they tell, pass what this much drift explains."""
+    weights = rises / (spread + variance * rises)
+    surplus = np.minimum(tops / (spread + variance * rises), CAP) - chi2.cdf(CAP, 3) - CAP * chi2.sf(CAP, 1)
+    return float(weights @ surplus + margin * np.sqrt(2 * np.square(weights).sum()))
+
+
+def _wandering(score: Array, gain: Array) -> float:
+    """Return by how much (variance of the log odds) slices wander beyond chance: their middle half decides."""
+
+    def surplus(variance: float) -> float:
+        low, high = np.quantile(score / np.sqrt(1 + variance * gain), (0.25, 0.75))
+        return float((high - low) / (norm.ppf(0.75) - norm.ppf(0.25)) - CALM)
+
+    if len(score) < 20 or surplus(0.0) <= 0:
+        return 0.0
+    return 9.0 if surplus(9.0) > 0 else brentq(surplus, 0.0, 9.0, xtol=1e-8)
+
+
+def _effects(field: Field, members: Sequence[Array] | Array, place: Codes, number: int, weights: Array) -> Array:
+    """Sum weights by slice (rows) and effect (columns): all, each value of each dimension, each pick."""
+    each = zip(field.after.codes, field.sizes, strict=True)
+    tables = [tabulate(place, code, (number + 1, size), weights)[:number] for code, size in each]
+    sums = [np.bincount(place, one, number + 1)[:number, None] for one in (weights, *(weights * m for m in members))]
+    return np.hstack([sums[0], *tables, *sums[1:]])
+
+
+def _update(field: Field, members: Array, info: Array, drift: dict[int, float]) -> tuple[Precision, NDArray[np.int64]]:
+    """Add what the current audits tell of the effects, of the picks and of drift to what the baseline tells.
+
+    Also return which columns of `_effects` belong to the effects.
+    """
+    codes, sizes, last = field.after.codes, field.sizes, len(field.sizes) - 1
+    ends = np.cumsum([1, *sizes])
+    whole = np.zeros(len(info), np.int64)
+    slices = [(whole, 1), *zip(codes[:-1], sizes, strict=False), *((np.where(one > 0, 0, 1), 1) for one in members)]
+    tables = np.vstack([_effects(field, members, place, number, info) for place, number in slices])
+    loose = {one: variance for one, variance in drift.items() if one != last}
+    rows = np.r_[0 : len(tables), *(np.arange(ends[one], ends[one + 1]) for one in loose)].astype(int)
+    columns = np.where(rows < ends[last], rows, rows + sizes[-1])
+    prior = field.baseline.known.loosen(drift.get(last, 0.0))
+    extra = [np.full(len(members), LOOSE), *(np.full(sizes[one], 1 / variance) for one, variance in loose.items())]
+    corner = np.diag(np.concatenate([np.zeros(ends[last]), *extra]))
+    corner[: ends[last], : ends[last]] = prior.corner
+    edge = np.vstack([prior.edge, np.zeros((len(rows) - ends[last], sizes[-1]))])
+    wide = prior.wide + np.bincount(codes[-1], info, sizes[-1])
+    edge = edge + tables[rows, ends[last] : ends[last + 1]]
+    return Precision(corner + tables[np.ix_(rows, columns)], edge, wide), np.r_[columns, ends[last] : ends[last + 1]]
+
+
+def signed_root(items: Array, expected: Array, gap: Array, noise: Array, variance: Array) -> Array:
+    """Return gaps as scores: normal of variance 1 when nothing changed, also where few errors are expected.
+
+    `noise` is the variance that drawing errors gives, `variance` the whole one; the difference is taken as doubt about
+    the log odds.
+    """
+    chance = np.clip(expected / items, 1e-12, 1 - 1e-12)
+    errors, curve = np.clip(expected + gap, 0, items), items * chance * (1 - chance)
+    scale, doubt = np.minimum(noise, variance) / curve, np.maximum(variance - noise, 0) / np.square(curve)
+    middle, shift = logit(chance) - doubt / 2 * (1 - 2 * chance), np.zeros_like(gap)
+    mean = start = items * expit(middle)
+    for _ in range(12 if np.any(doubt) else 0):
+        step = (doubt * (errors - mean) - shift * scale) / (doubt * mean * (1 - mean / items) + scale)
+        shift = shift + np.clip(step, -1, 1)
+        mean = items * np.clip(expit(middle + shift), 1e-12, 1 - 1e-12)
+    deviance = xlogy(errors, errors / mean) + xlogy(items - errors, (items - errors) / (items - mean))
+    penalty = np.divide(np.square(shift), doubt, out=np.zeros_like(gap), where=doubt > 0)
+    skew = (1 - 2 * chance) * curve * np.square(scale) / (6 * variance**1.5)
+    return np.sign(errors - start) * np.sqrt(np.maximum(2 * deviance / scale, 0) + penalty) + skew
