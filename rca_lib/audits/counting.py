@@ -19,7 +19,7 @@ MISSING, RARE = "(missing)", "(rare)"  # no value; values too rare to be looked 
 COUNTS = ("items", "errors", "weight", "weighted_errors", "squared_weight")
 
 
-def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
+def count_errors(audits: Any, by: Sequence[str] = (), *, sort: bool = True) -> pd.DataFrame:
     """Count items and errors by any columns.
 
     Parameters
@@ -29,11 +29,13 @@ def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
         Or one row per cell that was counted before: `items` and `errors` in the place of these.
     by
         The columns to group by; a missing value is a group of its own (None).
+    sort
+        Put the rows in order; without it they come as the engine gives them.
 
     Returns
     -------
     DataFrame
-        One row per combination that occurs, sorted: the columns of `by`, then `items` and `errors` (rows),
+        One row per combination that occurs: the columns of `by`, then `items` and `errors` (rows),
         `weight` and `weighted_errors` (sums of weights; equal to `items` and `errors` where no weights are given) and
         `squared_weight` (sum of squared weights).
 
@@ -52,30 +54,25 @@ def count_errors(audits: Any, by: Sequence[str] = ()) -> pd.DataFrame:
     """
     counted = {"items", "errors"} <= set(column_names(audits))
     table = open_table(_as_audits(audits) if counted else audits, needs=by)
+    weighted = "weight" in column_names(audits)
     items = nw.col("items").cast(nw.Float64) if counted else nw.lit(1.0)
-    table = table.select(
-        *by,
-        "error",
-        items=items,
-        weight=nw.col("weight") * items,
-        weighted_error=nw.col("weight") * nw.col("error"),
-        squared=nw.col("weight") * nw.col("weight") * items,
-        unknown=nw.col("error").is_null().cast(nw.Int64),
-    )
-    sums = [
-        nw.col("items").sum().alias("items"),
-        nw.col("error").sum().alias("errors"),
-        nw.col("weight").sum().alias("weight"),
-        nw.col("weighted_error").sum().alias("weighted_errors"),
-        nw.col("squared").sum().alias("squared_weight"),
-        nw.col("unknown").sum().alias("unknown"),
-    ]
+    more = {
+        "weight": nw.col("weight") * items,
+        "weighted_errors": nw.col("weight") * nw.col("error"),
+        "squared_weight": nw.col("weight") * nw.col("weight") * items,
+    }
+    unknown = nw.col("error").is_null().cast(nw.Int64)
+    table = table.select(*by, "error", items=items, unknown=unknown, **(more if weighted else {}))
+    sums = [nw.col("error").sum().alias("errors"), *(nw.col(name).sum() for name in ("items", "unknown"))]
+    sums += [nw.col(name).sum() for name in more] if weighted else []
     keys = list(by)
     counts = collect(table.group_by(*keys).agg(*sums) if keys else table.select(*sums))
     if unknown := int(counts.pop("unknown").fillna(0).sum()):
         raise DataError("label or truth is missing", column="truth", rows=unknown, mend="leave such rows out")
+    if not weighted:
+        counts = counts.assign(weight=counts["items"], weighted_errors=counts["errors"], squared_weight=counts["items"])
     counts[list(COUNTS)] = counts[list(COUNTS)].fillna(0).astype({"items": "int64", "errors": "int64"})
-    return counts.sort_values(keys, ignore_index=True) if keys else counts
+    return (counts.sort_values(keys, ignore_index=True) if keys and sort else counts)[[*keys, *COUNTS]]
 
 
 def _as_audits(counts: Any) -> Any:

@@ -37,7 +37,7 @@ def count_cells(table: Any, names: Sequence[str], period: str) -> pd.DataFrame:
     DataError
         If it has no audits, an error is neither 0 nor 1, or a weight is not above 0.
     """
-    counts = count_errors(table, names)
+    counts = count_errors(table, names, sort=False)
     if counts["items"].sum() == 0:
         raise DataError(f"the {period} has no audits", rows=0, mend="choose a period with audits, or drop the question")
     for column, bad, mend in (
@@ -53,8 +53,12 @@ def count_cells(table: Any, names: Sequence[str], period: str) -> pd.DataFrame:
 
 def encode_cells(
     counts: Sequence[pd.DataFrame], names: Sequence[str]
-) -> tuple[dict[str, list[str]], tuple[Cells, Cells]]:
-    """Number each dimension's values, the rarest of very many as one; the dimension with most values comes last."""
+) -> tuple[dict[str, list[str]], tuple[Cells, Cells], tuple[np.ndarray, np.ndarray]]:
+    """Number each dimension's values, the rarest of very many as one; the dimension with most values comes last.
+
+    Returns the values, both periods as cells in the order of their codes, and each cell's items and errors as they are,
+    without weights.
+    """
     table = pd.concat(counts, ignore_index=True)
     found = {name: pd.factorize(table[name], use_na_sentinel=False) for name in names}
     most = max(len(raw) for _, raw in found.values())
@@ -67,16 +71,21 @@ def encode_cells(
         known, back = np.unique(written.astype(str), return_inverse=True)
         values[name] = known.tolist()
         codes.append(back[code])
-    split = np.split(np.array(codes, np.int64), [len(counts[0])], axis=1)
-    return values, (_weigh(counts[0], split[0]), _weigh(counts[1], split[1]))
+    before, after = np.split(np.array(codes, np.int64), [len(counts[0])], axis=1)
+    cells, plain = zip(_weigh(counts[0], before), _weigh(counts[1], after), strict=True)
+    return values, cells, plain
 
 
 def _write(value: Any) -> str:
     return MISSING if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> Cells:
-    """Scale weights to sum to the effective number of audits (Kish 1965)."""
-    weights, errors, squares = counts[["weight", "weighted_errors", "squared_weight"]].to_numpy(float).T
+def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> tuple[Cells, np.ndarray]:
+    """Put cells in order and scale weights to sum to the effective number of audits (Kish 1965)."""
+    sums = counts[["items", "errors", "weight", "weighted_errors", "squared_weight"]].to_numpy(float).T
+    order = np.lexsort([*sums[:3], *codes[::-1].astype(np.int16)])
+    items, wrong, weights, errors, squares = np.take(sums, order, axis=1)
     scale = weights.sum() / squares.sum()
-    return Cells(codes, weights * scale, errors * scale, squares * scale**2)
+    return Cells(np.take(codes, order, axis=1), weights * scale, errors * scale, squares * scale**2), np.array(
+        [items, wrong]
+    )

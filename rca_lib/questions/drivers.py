@@ -218,20 +218,20 @@ def rank_drivers(
     if not names:
         raise ValueError("name at least one dimension")
     counts = count_cells(tables[0], names, "baseline"), count_cells(tables[1], names, "current period")
-    values, cells = encode_cells(counts, names)
+    values, cells, plain = encode_cells(counts, names)
     names, sizes = tuple(values), [len(value) for value in values.values()]
     cluster = names.index("rater") if "rater" in names else len(names) - 1 if sizes[-1] >= MANY_VALUES else None
     alone = [names.index(name) for name in MEASUREMENT if name in names]
     search = search_slices(*cells, sizes, cluster=cluster, alone=alone, pairs=max_order > 1, alpha=alpha)
-    return _answer(_Case(cells, counts, values, cluster, search), alpha)
+    return _answer(_Case(cells, plain, values, cluster, search), alpha)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Case:
-    """Both periods in codes and in counts, the values of each dimension, and what the search found."""
+    """Both periods as cells and as plain items and errors, the values of each dimension, and what the search found."""
 
     cells: tuple[Cells, Cells]
-    counts: tuple[pd.DataFrame, pd.DataFrame]
+    plain: tuple[Array, Array]
     values: dict[str, list[str]]
     cluster: int | None
     search: Search
@@ -239,7 +239,7 @@ class _Case:
     @property
     def scale(self) -> float:
         """Return audits per effective audit: excess is told in errors among the audits as they are."""
-        return float(self.counts[1]["items"].sum() / self.cells[1].items.sum())
+        return float(self.plain[1][0].sum() / self.cells[1].items.sum())
 
     def chances(self, without: int | None = None) -> list[Array]:
         """Return each cell's chance of an error with all named slices, or all but one."""
@@ -256,11 +256,11 @@ class _Case:
 
     def rate(self, period: int, inside: np.ndarray) -> Rate:
         """Return a weighted rate with Wilson's interval on the effective number of its audits."""
-        cells, counts = self.cells[period], self.counts[period].loc[inside, ["items", "errors"]].sum()
+        cells, (rows, wrong) = self.cells[period], self.plain[period][:, inside].sum(1)
         weight, errors, squares = (float(one[inside].sum()) for one in (cells.items, cells.errors, cells.squares))
         value, effective = errors / weight, weight**2 / squares
         ends = wilson(value * effective, effective)
-        return Rate(int(counts["errors"]), int(counts["items"]), value, *ends, method="Wilson, effective number")
+        return Rate(int(wrong), int(rows), value, *ends, method="Wilson, effective number")
 
 
 def _answer(case: _Case, alpha: float) -> Drivers:

@@ -159,8 +159,8 @@ def _model_variance(
     tables = [np.zeros((1, len(effect))) for effect in baseline.effects]
     for sign, cells, slope in zip((-1, 1), periods, slopes, strict=True):
         weights = sign * cells.items * slope / cells.items.sum()
-        for place, (table, code) in enumerate(zip(tables, cells.codes, strict=True)):
-            table += np.bincount(code, weights, table.shape[1]) * (only in (None, place))
+        for place in range(len(tables)) if only is None else (only,):
+            tables[place] += np.bincount(cells.codes[place], weights, tables[place].shape[1])
     total = np.zeros((1, 1)) if only is not None else tables[0].sum(1, keepdims=True)
     return float(np.square(baseline.known.halve(np.hstack([total, *tables]))).sum())
 

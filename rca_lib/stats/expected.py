@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,6 +91,35 @@ def code_of(codes: Codes, sizes: Sequence[int]) -> Codes:
     return code
 
 
+def sum_tables(codes: Codes, sizes: Sequence[int], weights: Array) -> Callable[[tuple[int, ...]], Array]:
+    """Return a function that sums weights over the values of any dimensions: a table with an axis for each.
+
+    Cells are gone through once per table; a table that is part of a former one is summed from that. Ask for the large
+    ones first.
+    """
+    known: dict[frozenset[int], tuple[tuple[int, ...], Array]] = {}
+
+    @lru_cache(maxsize=1)
+    def code_before(dimensions: tuple[int, ...]) -> Codes:
+        return code_of(codes[list(dimensions)], [sizes[dimension] for dimension in dimensions])
+
+    def over(dimensions: tuple[int, ...]) -> Array:
+        wanted = frozenset(dimensions)
+        larger = [one for one in known if one >= wanted]
+        if not larger:
+            shape = [sizes[dimension] for dimension in dimensions]
+            code = code_before(dimensions[:-1]) * shape[-1] + codes[dimensions[-1]] if dimensions else code_before(())
+            table = np.bincount(code, weights, int(np.prod(shape))).reshape(shape)
+            known[wanted] = dimensions, table
+            return table
+        axes, table = known[min(larger, key=lambda one: known[one][1].size)]
+        table = table.sum(tuple(place for place, one in enumerate(axes) if one not in wanted))
+        left = [one for one in axes if one in wanted]
+        return table.transpose([left.index(one) for one in dimensions])
+
+    return over
+
+
 def tabulate(one: Codes, other: Codes, sizes: tuple[int, int], weights: Array) -> Array:
     """Sum weights by two codes."""
     return np.bincount(one * sizes[1] + other, weights, sizes[0] * sizes[1]).reshape(sizes)
@@ -117,13 +147,14 @@ def fit_baseline(cells: Cells, sizes: Sequence[int], *, pairs: Iterable[tuple[in
     """
     ends = np.cumsum([1, *sizes])
     centre = float(logit((cells.errors.sum() + 0.5) / (cells.items.sum() + 1)))
-    effects, variances = np.zeros(ends[-1]), np.full(len(sizes), 0.1)
+    effects, variances, step = np.zeros(ends[-1]), np.full(len(sizes), 0.1), np.ones(1)
     seen = np.concatenate([np.bincount(code, None, size) for code, size in zip(cells.codes, sizes, strict=True)]) > 0
     room = np.where(seen & (np.repeat(sizes, sizes) < MANY_VALUES), ROOM, 1.0)
     for _ in range(25):
         chance = expit(centre + effects[0] + sum(effects[low + c] for low, c in zip(ends, cells.codes, strict=False)))
         prior = np.concatenate([[0.01], 1 / (np.repeat(variances, sizes) * room)])
-        corner, edge, wide = _information(cells, sizes, cells.items * chance * (1 - chance))
+        if np.abs(step).max() > 0.1:  # near the end it hardly changes
+            corner, edge, wide = _information(cells, sizes, cells.items * chance * (1 - chance))
         known = Precision(corner + np.diag(prior[: ends[-2]]), edge, wide + prior[ends[-2] :])
         wide, lean = known.wide, (edge / known.wide).T
         inverse = np.linalg.inv(known.corner - edge @ lean)
@@ -173,7 +204,7 @@ def fit_together(
     found: dict[tuple[int, ...], tuple[Array, Array]] = {}
     left = moments(cells, expit(logits))
     strength = {group: _evidence(cells.codes, sizes, left, group)[0] for group in groups}
-    for group in sorted(strength, key=lambda one: -strength[one]):
+    for group in sorted((one for one in strength if strength[one] > 1), key=lambda one: -strength[one]):
         evidence, variance, gap, info = _evidence(cells.codes, sizes, left, group)
         if evidence > 1 and variance > 0:
             shift = variance * gap / (1 + variance * info)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations
@@ -24,7 +24,7 @@ from rca_lib.stats.expected import (
     fit_baseline,
     fit_together,
     moments,
-    tabulate,
+    sum_tables,
 )
 
 SHARES = np.array([0.05, 0.3, 0.25, 0.4])  # of alpha: everywhere, one dimension, one with many values, two dimensions
@@ -36,6 +36,9 @@ CAP, MARGIN = 6.25, 0.6  # of the estimate of drift: squared scores count so muc
 CALM = 1.15  # slices whose scores spread by this factor or less do not wander
 
 
+Table = Callable[[tuple[int, ...]], Array]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Family:
     """All slices of these dimensions that are tested; `rows` leads from a slice's code to its place among them."""
@@ -44,6 +47,8 @@ class Family:
     kind: int
     tested: Codes
     rows: Codes
+    items: Array
+    errors: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,19 +115,20 @@ def open_field(
     kinds = list(_kinds(sizes, alone, pairs))
     baseline = fit_baseline(before, sizes, pairs=[dimensions for dimensions, kind in kinds if kind == 3])
     logits = baseline.logits(after.codes)
-    expected, counts, families, numbers = after.items * expit(logits), {}, [], []
+    sums = (after.items, after.errors, after.items * expit(logits))
+    items_over, errors_over, expected_over = (sum_tables(after.codes, sizes, one) for one in sums)
+    counts, families, numbers = {}, [], []
     for dimensions, kind in kinds:
-        shape = [sizes[dimension] for dimension in dimensions]
-        code, size = code_of(after.codes[list(dimensions)], shape), int(np.prod(shape))
-        count = counts[dimensions] = np.bincount(code, after.items, size)
-        errors = np.bincount(code, expected, size)
+        count = counts[dimensions] = items_over(dimensions).ravel()
         parent = np.minimum.outer(*(counts[(one,)] for one in dimensions)).ravel() if kind == 3 else count.sum()
         differs = (count < TWIN * parent) | (kind == 0)
+        errors = expected_over(dimensions).ravel()
         tested = np.flatnonzero(differs & (errors >= LEAST_EXPECTED[kind]))
-        rows = np.full(size, len(tested))
+        rows = np.full(len(count), len(tested))
         rows[tested] = np.arange(len(tested))
         if len(tested):
-            families.append(Family(dimensions, kind, tested, rows))
+            seen = errors_over(dimensions).ravel()[tested]
+            families.append(Family(dimensions, kind, tested, rows, count[tested], seen))
             numbers.append((np.full(len(tested), kind), count[tested], errors[tested]))
     penalties = _penalties(*np.hstack(numbers), alpha) if numbers else np.zeros((2, 0))
     ratio = 1 + float(after.items.sum() / before.items.sum())
@@ -166,18 +172,22 @@ def score_slices(field: Field, members: Array) -> Scores:
     """
     logits, shifts, drift = _fit(field, members)
     chance = expit(logits + shifts @ members)
-    info, noise, left = moments(field.after, chance)
-    known, columns = _update(field, members, info, drift)
-    whole = np.zeros(len(info), np.int64)
-    sums, effects = [np.zeros((5, 0))], [_effects(field, members, whole, 1, left)]
-    for family in field.families:
-        place, number = _place(field, family), len(family.tested)
-        each = (field.after.items, field.after.items * chance, info, noise, left)
-        sums.append(np.array([np.bincount(place, one, number + 1)[:-1] for one in each]))
-        effects.append(_effects(field, members, place, number, info))
-    items, expected, info, noise_of, gap = np.hstack(sums)
-    pull, *half = known.halve(np.vstack(effects)[:, columns])
-    half = np.array(half).reshape(len(items), len(pull))
+    cell_info, noise, left = moments(field.after, chance)
+    parts = (left, noise, *(left * one for one in members)), (cell_info, *(cell_info * one for one in members))
+    (left_over, noise_over, *left_picked), (over, *picked) = (
+        [sum_tables(field.after.codes, field.sizes, one) for one in part] for part in parts
+    )
+    noise_over = over if np.array_equal(field.after.items, field.after.squares) else noise_over
+    sums, effects = [], []
+    for family in field.families[::-1]:  # the largest tables first
+        effects.append(_effects(field.sizes, family.dimensions, over, picked)[family.tested])
+        each = [one(family.dimensions).ravel()[family.tested] for one in (over, noise_over, left_over)]
+        sums.append(np.array([family.items, family.errors, *each]))
+    items, errors, info, noise_of, gap = np.hstack([np.zeros((5, 0)), *sums[::-1]])
+    known, columns = _update(field, over, picked, (members * cell_info) @ members.T, drift)
+    effects.append(_effects(field.sizes, (), left_over, left_picked))
+    pull, *half = known.halve(np.vstack(effects[::-1])[:, columns])
+    half, expected = np.array(half).reshape(len(items), len(pull)), np.maximum(errors - gap, 1e-9)
     doubts = [field.baseline.doubt(family.dimensions, family.tested) for family in field.families]
     gap, precision, doubt = gap - half @ pull, info - np.square(half).sum(1), np.hstack([np.zeros(0), *doubts])
     clear = precision > 10 * LOOSE
@@ -188,12 +198,6 @@ def score_slices(field: Field, members: Array) -> Scores:
     score = np.where(clear, signed_root(items, expected, gap, noise_of, variance), 0.0)
     log_p = norm.logsf(np.abs(score)) + np.where(score > 0, field.penalties[1], field.penalties[0])
     return Scores(score, log_p, gap, noise_of, variance, items, expected, shifts, left, noise)
-
-
-def _place(field: Field, family: Family) -> Codes:
-    """Return each cell's place in a family, one past the last where its slice is not tested."""
-    shape = [field.sizes[dimension] for dimension in family.dimensions]
-    return family.rows[code_of(field.after.codes[list(family.dimensions)], shape)]
 
 
 def _fit(field: Field, members: Array) -> tuple[Array, Array, dict[int, float]]:
@@ -238,9 +242,11 @@ def _drift(field: Field, logits: Array, lost: int, *, margin: float) -> dict[int
     for family in field.families:
         number = len(family.tested)
         if family.kind == 2 and number >= 10:
-            place = _place(field, family)
-            gaps, slopes, spread = (np.bincount(place, one, number + 1)[:-1] for one in (gap, info, noise))
-            spread = spread + np.square(field.baseline.known.halve(_effects(field, (), place, number, info))).sum(1)
+            over = sum_tables(field.after.codes, field.sizes, info)
+            half = field.baseline.known.halve(_effects(field.sizes, family.dimensions, over, ()))[family.tested]
+            place = field.after.codes[family.dimensions[0]]
+            gaps, slopes, spread = (np.bincount(place, one)[family.tested] for one in (gap, info, noise))
+            spread = np.maximum(spread + np.square(half).sum(1), 1e-9)
             scatter = partial(_scatter, np.square(gaps), spread, np.square(slopes), margin)
             if scatter(0.0) > 0:
                 variance = 9.0 if scatter(9.0) > 0 else brentq(scatter, 0.0, 9.0, xtol=1e-5)
@@ -267,35 +273,43 @@ def _wandering(score: Array, gain: Array) -> float:
     return 9.0 if surplus(9.0) > 0 else brentq(surplus, 0.0, 9.0, xtol=1e-8)
 
 
-def _effects(field: Field, members: Sequence[Array] | Array, place: Codes, number: int, weights: Array) -> Array:
-    """Sum weights by slice (rows) and effect (columns): all, each value of each dimension, each pick."""
-    each = zip(field.after.codes, field.sizes, strict=True)
-    tables = [tabulate(place, code, (number + 1, size), weights)[:number] for code, size in each]
-    sums = [np.bincount(place, one, number + 1)[:number, None] for one in (weights, *(weights * m for m in members))]
-    return np.hstack([sums[0], *tables, *sums[1:]])
+def _effects(sizes: Sequence[int], dimensions: tuple[int, ...], over: Table, picked: Sequence[Table]) -> Array:
+    """Return sums by slice of these dimensions (rows) and effect (columns): all, each dimension's values, each pick."""
+    extra = [np.empty((0, 0))] * len(sizes)
+    for other in range(len(sizes)):
+        if other not in dimensions:
+            extra[other] = over((*dimensions, other)).reshape(-1, sizes[other])
+    total = over(dimensions).ravel()
+    own = np.unravel_index(np.arange(len(total)), [sizes[one] for one in dimensions]) if dimensions else ()
+    for dimension, values in zip(dimensions, own, strict=True):
+        extra[dimension] = np.zeros((len(total), sizes[dimension]))
+        extra[dimension][np.arange(len(total)), values] = total
+    return np.hstack([total[:, None], *extra, *(one(dimensions).reshape(-1, 1) for one in picked)])
 
 
-def _update(field: Field, members: Array, info: Array, drift: dict[int, float]) -> tuple[Precision, NDArray[np.int64]]:
+def _update(
+    field: Field, over: Table, picked: Sequence[Table], overlaps: Array, drift: dict[int, float]
+) -> tuple[Precision, NDArray[np.int64]]:
     """Add what the current audits tell of the effects, of the picks and of drift to what the baseline tells.
 
     Also return which columns of `_effects` belong to the effects.
     """
-    codes, sizes, last = field.after.codes, field.sizes, len(field.sizes) - 1
-    ends = np.cumsum([1, *sizes])
-    whole = np.zeros(len(info), np.int64)
-    slices = [(whole, 1), *zip(codes[:-1], sizes, strict=False), *((np.where(one > 0, 0, 1), 1) for one in members)]
-    tables = np.vstack([_effects(field, members, place, number, info) for place, number in slices])
+    sizes, last, ends = field.sizes, len(field.sizes) - 1, np.cumsum([1, *field.sizes])
+    tables = [_effects(sizes, one, over, picked) for one in [(), *((one,) for one in range(last))]]
+    for one, overlap in zip(picked, overlaps, strict=True):
+        tables.append(np.hstack([one(()).ravel(), *(one((other,)) for other in range(len(sizes))), overlap])[None])
+    tables = np.vstack(tables)
     loose = {one: variance for one, variance in drift.items() if one != last}
     rows = np.r_[0 : len(tables), *(np.arange(ends[one], ends[one + 1]) for one in loose)].astype(int)
     columns = np.where(rows < ends[last], rows, rows + sizes[-1])
     prior = field.baseline.known.loosen(drift.get(last, 0.0))
-    extra = [np.full(len(members), LOOSE), *(np.full(sizes[one], 1 / variance) for one, variance in loose.items())]
+    extra = [np.full(len(picked), LOOSE), *(np.full(sizes[one], 1 / variance) for one, variance in loose.items())]
     corner = np.diag(np.concatenate([np.zeros(ends[last]), *extra]))
     corner[: ends[last], : ends[last]] = prior.corner
     edge = np.vstack([prior.edge, np.zeros((len(rows) - ends[last], sizes[-1]))])
-    wide = prior.wide + np.bincount(codes[-1], info, sizes[-1])
     edge = edge + tables[rows, ends[last] : ends[last + 1]]
-    return Precision(corner + tables[np.ix_(rows, columns)], edge, wide), np.r_[columns, ends[last] : ends[last + 1]]
+    known = Precision(corner + tables[np.ix_(rows, columns)], edge, prior.wide + over((last,)))
+    return known, np.r_[columns, ends[last] : ends[last + 1]]
 
 
 def signed_root(items: Array, expected: Array, gap: Array, noise: Array, variance: Array) -> Array:
