@@ -147,14 +147,13 @@ def fit_baseline(cells: Cells, sizes: Sequence[int], *, pairs: Iterable[tuple[in
     """
     ends = np.cumsum([1, *sizes])
     centre = float(logit((cells.errors.sum() + 0.5) / (cells.items.sum() + 1)))
-    effects, variances, step = np.zeros(ends[-1]), np.full(len(sizes), 0.1), np.ones(1)
+    effects, variances = np.zeros(ends[-1]), np.full(len(sizes), 0.1)
     seen = np.concatenate([np.bincount(code, None, size) for code, size in zip(cells.codes, sizes, strict=True)]) > 0
     room = np.where(seen & (np.repeat(sizes, sizes) < MANY_VALUES), ROOM, 1.0)
     for _ in range(25):
         chance = expit(centre + effects[0] + sum(effects[low + c] for low, c in zip(ends, cells.codes, strict=False)))
         prior = np.concatenate([[0.01], 1 / (np.repeat(variances, sizes) * room)])
-        if np.abs(step).max() > 0.1:  # near the end it hardly changes
-            corner, edge, wide = _information(cells, sizes, cells.items * chance * (1 - chance))
+        corner, edge, wide = _information(cells, sizes, cells.items * chance * (1 - chance))
         known = Precision(corner + np.diag(prior[: ends[-2]]), edge, wide + prior[ends[-2] :])
         wide, lean = known.wide, (edge / known.wide).T
         inverse = np.linalg.inv(known.corner - edge @ lean)

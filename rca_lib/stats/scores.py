@@ -32,8 +32,9 @@ WORSE = 3.0  # a test for worse gets so many times the alpha of a test for bette
 LEAST_EXPECTED = np.array([3.0, 3.0, 2.0, 3.0])  # errors, by the same kinds; slices with fewer are not tested
 TWIN = 0.95  # a slice that holds so much of its parent is its parent
 LOOSE = 0.01  # the precision of a pick's shift before the current audits are seen
+TILTED = 200.0  # that of how much worse those are, per log of it, whose share of the work grew
 CAP, MARGIN = 6.25, 0.6  # of the estimate of drift: squared scores count so much at most, so many standard errors high
-CALM = 1.15  # slices whose scores spread by this factor or less do not wander
+CALM = 0.4  # slices whose scores spread by no more than this beyond chance do not wander
 
 
 Table = Callable[[tuple[int, ...]], Array]
@@ -56,7 +57,8 @@ class Field:
     """What is searched: the current audits, the baseline's model, and families of slices.
 
     `penalties` holds, for each tested slice, the log of the number of tests that share its part of alpha: for better,
-    for worse. `ratio` is how much the baseline's own noise adds to that of the current audits.
+    for worse. `ratio` is how much the baseline's own noise adds to that of the current audits. `tilt` holds, for each
+    value of the last dimension where it is one of raters, the log of how its share of the work grew.
     """
 
     after: Cells
@@ -66,6 +68,7 @@ class Field:
     families: tuple[Family, ...]
     penalties: Array
     ratio: float
+    tilt: Array
 
     def find(self, dimensions: tuple[int, ...], values: Sequence[int]) -> int:
         """Return a slice's place among all that are tested."""
@@ -93,7 +96,8 @@ class Scores:
 
     `score` in standard deviations, `log_p` the log of the chance that any slice scores so high when none changed, `gap`
     errors beyond the `expected` among the `items`, `noise` the variance of errors, `variance` that of `gap`. `shifts`
-    are the picks' log odds, `left` and `scatter` each cell's gap and noise.
+    are the picks' log odds, `tilted` those of the last dimension's values whose share of the work grew, `left` and
+    `scatter` each cell's gap and noise.
     """
 
     score: Array
@@ -104,6 +108,7 @@ class Scores:
     items: Array
     expected: Array
     shifts: Array
+    tilted: Array
     left: Array
     scatter: Array
 
@@ -132,7 +137,15 @@ def open_field(
             numbers.append((np.full(len(tested), kind), count[tested], errors[tested]))
     penalties = _penalties(*np.hstack(numbers), alpha) if numbers else np.zeros((2, 0))
     ratio = 1 + float(after.items.sum() / before.items.sum())
-    return Field(after, sizes, baseline, logits, tuple(families), penalties, ratio)
+    tilt = _tilt(before, after, sizes[-1]) if sizes[-1] >= MANY_VALUES else np.zeros(sizes[-1])
+    return Field(after, sizes, baseline, logits, tuple(families), penalties, ratio, tilt)
+
+
+def _tilt(before: Cells, after: Cells, size: int) -> Array:
+    """Return how the last dimension's shares grew: raters are shrunk, and work that moves to some tells about them."""
+    counts = [np.bincount(cells.codes[-1], cells.items, size) for cells in (before, after)]
+    grown = np.clip(np.log((counts[1] + 1) / counts[1].sum()) - np.log((counts[0] + 1) / counts[0].sum()), -2, 2)
+    return np.where(counts[0] > 0, grown - (grown @ counts[0]) / counts[0].sum(), 0.0)
 
 
 def _kinds(sizes: tuple[int, ...], alone: frozenset[int], pairs: bool) -> Iterator[tuple[tuple[int, ...], int]]:
@@ -170,7 +183,9 @@ def score_slices(field: Field, members: Array) -> Scores:
     with the correction for skewness of Pierce and Schafer (1986). Where most slices scatter more than chance lets
     them, as with very many audits, all are given that much more variance: news is what stands out from the wandering.
     """
-    logits, shifts, drift = _fit(field, members)
+    members = np.vstack([field.tilt[field.after.codes[-1]], members])
+    firm = np.array([TILTED, *([LOOSE] * (len(members) - 1))])
+    logits, shifts, drift = _fit(field, members, firm)
     chance = expit(logits + shifts @ members)
     cell_info, noise, left = moments(field.after, chance)
     parts = (left, noise, *(left * one for one in members)), (cell_info, *(cell_info * one for one in members))
@@ -184,7 +199,8 @@ def score_slices(field: Field, members: Array) -> Scores:
         each = [one(family.dimensions).ravel()[family.tested] for one in (over, noise_over, left_over)]
         sums.append(np.array([family.items, family.errors, *each]))
     items, errors, info, noise_of, gap = np.hstack([np.zeros((5, 0)), *sums[::-1]])
-    known, columns = _update(field, over, picked, (members * cell_info) @ members.T, drift)
+    overlaps = (members * cell_info) @ members.T + np.diag(firm)
+    known, columns = _update(field, over, picked, overlaps, drift)
     effects.append(_effects(field.sizes, (), left_over, left_picked))
     pull, *half = known.halve(np.vstack(effects[::-1])[:, columns])
     half, expected = np.array(half).reshape(len(items), len(pull)), np.maximum(errors - gap, 1e-9)
@@ -197,24 +213,26 @@ def score_slices(field: Field, members: Array) -> Scores:
     variance = variance + _wandering(score[clear], (np.square(info) / variance)[clear]) * np.square(info)
     score = np.where(clear, signed_root(items, expected, gap, noise_of, variance), 0.0)
     log_p = norm.logsf(np.abs(score)) + np.where(score > 0, field.penalties[1], field.penalties[0])
-    return Scores(score, log_p, gap, noise_of, variance, items, expected, shifts, left, noise)
+    return Scores(
+        score, log_p, gap, noise_of, variance, items, expected, shifts[1:], shifts[0] * field.tilt, left, noise
+    )
 
 
-def _fit(field: Field, members: Array) -> tuple[Array, Array, dict[int, float]]:
+def _fit(field: Field, members: Array, firm: Array) -> tuple[Array, Array, dict[int, float]]:
     """Fit the picks' shifts jointly, and how much raters drift; drift also raises the expected rates a little."""
-    shifts = _shift(field.after, field.logits, members, np.zeros(len(members)))
+    shifts = _shift(field.after, field.logits, members, firm, np.zeros(len(members)))
     at = field.logits + shifts @ members
     moved, lost = _moved(field, at)
     drift = sum(_drift(field, at + moved, lost, margin=0.0).values()) / 2 * (1 - 2 * expit(at))
-    shifts = _shift(field.after, field.logits + drift, members, shifts)
+    shifts = _shift(field.after, field.logits + drift, members, firm, shifts)
     return field.logits + drift, shifts, _drift(field, at + moved + drift, lost, margin=MARGIN)
 
 
-def _shift(after: Cells, logits: Array, members: Array, shifts: Array) -> Array:
-    for _ in range(20 if len(members) else 0):
+def _shift(after: Cells, logits: Array, members: Array, firm: Array, shifts: Array) -> Array:
+    for _ in range(20):
         info, _, gap = moments(after, expit(logits + shifts @ members))
-        bend = (members * info) @ members.T + LOOSE * np.eye(len(members))
-        step = np.clip(np.linalg.solve(bend, members @ gap - LOOSE * shifts), -2, 2)
+        bend = (members * info) @ members.T + np.diag(firm)
+        step = np.clip(np.linalg.solve(bend, members @ gap - firm * shifts), -2, 2)
         shifts = shifts + step
         if np.abs(step).max() < 1e-7:
             break
@@ -266,9 +284,9 @@ def _wandering(score: Array, gain: Array) -> float:
 
     def surplus(variance: float) -> float:
         low, high = np.quantile(score / np.sqrt(1 + variance * gain), (0.25, 0.75))
-        return float((high - low) / (norm.ppf(0.75) - norm.ppf(0.25)) - CALM)
+        return float((high - low) / (norm.ppf(0.75) - norm.ppf(0.25)) - 1)
 
-    if len(score) < 20 or surplus(0.0) <= 0:
+    if len(score) < 20 or surplus(0.0) <= CALM:
         return 0.0
     return 9.0 if surplus(9.0) > 0 else brentq(surplus, 0.0, 9.0, xtol=1e-8)
 
@@ -303,7 +321,7 @@ def _update(
     rows = np.r_[0 : len(tables), *(np.arange(ends[one], ends[one + 1]) for one in loose)].astype(int)
     columns = np.where(rows < ends[last], rows, rows + sizes[-1])
     prior = field.baseline.known.loosen(drift.get(last, 0.0))
-    extra = [np.full(len(picked), LOOSE), *(np.full(sizes[one], 1 / variance) for one, variance in loose.items())]
+    extra = [np.zeros(len(picked)), *(np.full(sizes[one], 1 / variance) for one, variance in loose.items())]
     corner = np.diag(np.concatenate([np.zeros(ends[last]), *extra]))
     corner[: ends[last], : ends[last]] = prior.corner
     edge = np.vstack([prior.edge, np.zeros((len(rows) - ends[last], sizes[-1]))])

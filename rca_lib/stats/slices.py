@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 
 import numpy as np
@@ -99,10 +99,12 @@ def search_slices(
         picks = _settle(score, (*picks, best), alpha)
     named = [_measure(field, score, place, picks, cluster, alpha) for place in picks]
     order = sorted(range(len(picks)), key=lambda one: -abs(named[one].score))
-    shifts = score(tuple(sorted(picks))).shifts[np.argsort(np.argsort(picks))] if picks else np.zeros(0)
-    detectable = tuple(_detectable(field, score(tuple(sorted(picks))), alpha))
-    named, shifts = tuple(named[one] for one in order), shifts[order]
-    return Search(named, shifts, field.baseline, detectable, field.penalties.shape[1])
+    final = score(tuple(sorted(picks)))
+    shifts = final.shifts[np.argsort(np.argsort(picks))] if picks else np.zeros(0)
+    *effects, last = field.baseline.effects
+    baseline = replace(field.baseline, effects=(*effects, last + final.tilted))
+    detectable = tuple(_detectable(field, final, alpha))
+    return Search(tuple(named[one] for one in order), shifts[order], baseline, detectable, field.penalties.shape[1])
 
 
 Scorer = Callable[[tuple[int, ...]], Scores]
