@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
 from scipy.special import expit, logit, xlogy
-from scipy.stats import chi2, norm
+from scipy.stats import norm
 
+from rca_lib.stats.drift import find_drift, find_wandering
 from rca_lib.stats.expected import (
     MANY_VALUES,
     Array,
@@ -33,8 +32,7 @@ LEAST_EXPECTED = np.array([3.0, 3.0, 2.0, 3.0])  # errors, by the same kinds; sl
 TWIN = 0.95  # a slice that holds so much of its parent is its parent
 LOOSE = 0.01  # the precision of a pick's shift before the current audits are seen
 TILTED = 200.0  # that of how much worse those are, per log of it, whose share of the work grew
-CAP, MARGIN = 6.25, 0.6  # of the estimate of drift: squared scores count so much at most, so many standard errors high
-CALM = 0.4  # slices whose scores spread by no more than this beyond chance do not wander
+MARGIN = 0.6  # standard errors that the estimate of drift is taken high: too little is a false alarm
 
 
 Table = Callable[[tuple[int, ...]], Array]
@@ -209,8 +207,9 @@ def score_slices(field: Field, members: Array) -> Scores:
     clear = precision > 10 * LOOSE
     precision = np.where(clear, precision, 1.0)
     gap, variance = gap * info / precision, noise_of + np.square(info) * (1 / precision - 1 / info + doubt)
-    score = np.where(clear, signed_root(items, expected, gap, noise_of, variance), 0.0)
-    variance = variance + _wandering(score[clear], (np.square(info) / variance)[clear]) * np.square(info)
+    grown = max(1.0, float(errors.sum() / max(expected.sum(), 1.0)))
+    wandering = find_wandering((gap / info)[clear], (np.sqrt(grown * variance) / info)[clear])
+    variance = variance + wandering * np.square(info)
     score = np.where(clear, signed_root(items, expected, gap, noise_of, variance), 0.0)
     log_p = norm.logsf(np.abs(score)) + np.where(score > 0, field.penalties[1], field.penalties[0])
     return Scores(
@@ -251,9 +250,7 @@ def _moved(field: Field, logits: Array) -> tuple[Array, int]:
 def _drift(field: Field, logits: Array, lost: int, *, margin: float) -> dict[int, float]:
     """Estimate how much the values of dimensions with many values moved at random (variance of the log odds).
 
-    Squared scores are capped, so that one rater who changed does not pass for the drift of all, and the estimate is
-    taken `margin` standard errors high: too little drift is a false alarm, too much costs little power. The `lost`
-    shifts that were taken out before took their part of the drift with them.
+    The `lost` shifts that were taken out before took their part of the drift with them.
     """
     drift = {}
     info, noise, gap = moments(field.after, expit(logits))
@@ -265,30 +262,10 @@ def _drift(field: Field, logits: Array, lost: int, *, margin: float) -> dict[int
             place = field.after.codes[family.dimensions[0]]
             gaps, slopes, spread = (np.bincount(place, one)[family.tested] for one in (gap, info, noise))
             spread = np.maximum(spread + np.square(half).sum(1), 1e-9)
-            scatter = partial(_scatter, np.square(gaps), spread, np.square(slopes), margin)
-            if scatter(0.0) > 0:
-                variance = 9.0 if scatter(9.0) > 0 else brentq(scatter, 0.0, 9.0, xtol=1e-5)
+            variance = find_drift(np.square(gaps), spread, np.square(slopes), margin)
+            if variance > 0:
                 drift[family.dimensions[0]] = variance * number / max(number - lost, number / 2)
     return drift
-
-
-def _scatter(tops: Array, spread: Array, rises: Array, margin: float, variance: float) -> float:
-    """Return how far the squared scores, weighted by what they tell, pass what this much drift explains."""
-    weights = rises / (spread + variance * rises)
-    surplus = np.minimum(tops / (spread + variance * rises), CAP) - chi2.cdf(CAP, 3) - CAP * chi2.sf(CAP, 1)
-    return float(weights @ surplus + margin * np.sqrt(2 * np.square(weights).sum()))
-
-
-def _wandering(score: Array, gain: Array) -> float:
-    """Return by how much (variance of the log odds) slices wander beyond chance: their middle half decides."""
-
-    def surplus(variance: float) -> float:
-        low, high = np.quantile(score / np.sqrt(1 + variance * gain), (0.25, 0.75))
-        return float((high - low) / (norm.ppf(0.75) - norm.ppf(0.25)) - 1)
-
-    if len(score) < 20 or surplus(0.0) <= CALM:
-        return 0.0
-    return 9.0 if surplus(9.0) > 0 else brentq(surplus, 0.0, 9.0, xtol=1e-8)
 
 
 def _effects(sizes: Sequence[int], dimensions: tuple[int, ...], over: Table, picked: Sequence[Table]) -> Array:
