@@ -11,7 +11,7 @@ from scipy.stats import chi2, norm
 from rca_lib.stats.expected import Array
 
 CAP = 6.25  # squared scores count so much at most, so that one rater who changed does not pass for the drift of all
-CALM = 1.4  # slices that scatter by no more than this factor beyond chance do not wander
+CALM = 1.2  # slices that scatter by no more than this factor beyond chance do not wander
 
 
 def find_drift(tops: Array, spread: Array, rises: Array, margin: float) -> float:

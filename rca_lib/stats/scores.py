@@ -92,23 +92,37 @@ class Field:
 class Scores:
     """One value per tested slice, given the picks.
 
-    `score` in standard deviations, `log_p` the log of the chance that any slice scores so high when none changed, `gap`
-    errors beyond the `expected` among the `items`, `noise` the variance of errors, `variance` that of `gap`. `shifts`
+    `gap` errors beyond the `expected` among the `items`, `noise` the variance of errors, `variance` that of `gap`
+    (infinite where the picks leave nothing to tell), `info` what a slice tells of its log odds. `wandering` is by how
+    much (variance of the log odds) most slices move beyond chance. `shifts`
     are the picks' log odds, `tilted` those of the last dimension's values whose share of the work grew, `left` and
     `scatter` each cell's gap and noise.
     """
 
-    score: Array
-    log_p: Array
     gap: Array
     noise: Array
     variance: Array
+    info: Array
     items: Array
     expected: Array
+    wandering: float
     shifts: Array
     tilted: Array
     left: Array
     scatter: Array
+
+    def wander(self, wandering: float) -> Scores:
+        """Allow for slices that wander."""
+        return replace(self, variance=self.variance + wandering * np.square(self.info))
+
+    def heights(self) -> Array:
+        """Return the gaps in standard deviations."""
+        return signed_root(self.items, self.expected, self.gap, self.noise, self.variance)
+
+    def log_p(self, field: Field) -> Array:
+        """Return the log of the chance that any slice is as high when none changed."""
+        height = self.heights()
+        return norm.logsf(np.abs(height)) + np.where(height > 0, field.penalties[1], field.penalties[0])
 
 
 def open_field(
@@ -178,8 +192,7 @@ def score_slices(field: Field, members: Array) -> Scores:
     The picks' shifts are fitted; what the current audits tell of the model's effects, of raters who drift and of the
     picks then sharpens each slice's gap (the efficient score of a logistic model with random effects). The score is
     the signed root of the deviance in which the slice's log odds may have moved as far as that uncertainty lets them,
-    with the correction for skewness of Pierce and Schafer (1986). Where most slices scatter more than chance lets
-    them, as with very many audits, all are given that much more variance: news is what stands out from the wandering.
+    with the correction for skewness of Pierce and Schafer (1986).
     """
     members = np.vstack([field.tilt[field.after.codes[-1]], members])
     firm = np.array([TILTED, *([LOOSE] * (len(members) - 1))])
@@ -209,11 +222,9 @@ def score_slices(field: Field, members: Array) -> Scores:
     gap, variance = gap * info / precision, noise_of + np.square(info) * (1 / precision - 1 / info + doubt)
     grown = max(1.0, float(errors.sum() / max(expected.sum(), 1.0)))
     wandering = find_wandering((gap / info)[clear], (np.sqrt(grown * variance) / info)[clear])
-    variance = variance + wandering * np.square(info)
-    score = np.where(clear, signed_root(items, expected, gap, noise_of, variance), 0.0)
-    log_p = norm.logsf(np.abs(score)) + np.where(score > 0, field.penalties[1], field.penalties[0])
+    variance = np.where(clear, variance, np.inf)
     return Scores(
-        score, log_p, gap, noise_of, variance, items, expected, shifts[1:], shifts[0] * field.tilt, left, noise
+        gap, noise_of, variance, info, items, expected, wandering, shifts[1:], shifts[0] * field.tilt, left, noise
     )
 
 
@@ -311,8 +322,9 @@ def signed_root(items: Array, expected: Array, gap: Array, noise: Array, varianc
     """Return gaps as scores: normal of variance 1 when nothing changed, also where few errors are expected.
 
     `noise` is the variance that drawing errors gives, `variance` the whole one; the difference is taken as doubt about
-    the log odds.
+    the log odds. Where that is infinite the score is 0.
     """
+    told, variance = np.isfinite(variance), np.where(np.isfinite(variance), variance, 1.0)
     chance = np.clip(expected / items, 1e-12, 1 - 1e-12)
     errors, curve = np.clip(expected + gap, 0, items), items * chance * (1 - chance)
     scale, doubt = np.minimum(noise, variance) / curve, np.maximum(variance - noise, 0) / np.square(curve)
@@ -325,4 +337,4 @@ def signed_root(items: Array, expected: Array, gap: Array, noise: Array, varianc
     deviance = xlogy(errors, errors / mean) + xlogy(items - errors, (items - errors) / (items - mean))
     penalty = np.divide(np.square(shift), doubt, out=np.zeros_like(gap), where=doubt > 0)
     skew = (1 - 2 * chance) * curve * np.square(scale) / (6 * variance**1.5)
-    return np.sign(errors - start) * np.sqrt(np.maximum(2 * deviance / scale, 0) + penalty) + skew
+    return told * (np.sign(errors - start) * np.sqrt(np.maximum(2 * deviance / scale, 0) + penalty) + skew)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 
@@ -93,17 +93,21 @@ def search_slices(
     score = cache(partial(_score, field))
     picks: tuple[int, ...] = ()
     for _ in range(MOST_PICKS):
-        best, log_p = _best(score, picks)
+        best, log_p = _best(field, score, picks)
         if log_p > np.log(alpha):
             break
-        picks = _settle(score, (*picks, best), alpha)
+        picks = _settle(field, score, (*picks, best), alpha)
     named = [_measure(field, score, place, picks, cluster, alpha) for place in picks]
+    while named and max(one.p_value for one in named) > alpha:
+        weakest = int(np.argmax([one.p_value for one in named]))
+        picks = picks[:weakest] + picks[weakest + 1 :]
+        named = [_measure(field, score, place, picks, cluster, alpha) for place in picks]
     order = sorted(range(len(picks)), key=lambda one: -abs(named[one].score))
     final = score(tuple(sorted(picks)))
     shifts = final.shifts[np.argsort(np.argsort(picks))] if picks else np.zeros(0)
     *effects, last = field.baseline.effects
     baseline = replace(field.baseline, effects=(*effects, last + final.tilted))
-    detectable = tuple(_detectable(field, final, alpha))
+    detectable = tuple(_detectable(field, final.wander(final.wandering), alpha))
     return Search(tuple(named[one] for one in order), shifts[order], baseline, detectable, field.penalties.shape[1])
 
 
@@ -120,22 +124,31 @@ def _members(codes: Codes, dimensions: Sequence[int], values: Sequence[int]) -> 
     return np.all(parts or [np.ones(codes.shape[1], bool)], axis=0)
 
 
-def _best(score: Scorer, picks: Iterable[int]) -> tuple[int, float]:
-    """Return the place of the slice that stands out most given the picks, and the log of its p-value."""
-    log_p = score(tuple(sorted(picks))).log_p
-    place = int(np.argmin(log_p)) if len(log_p) else -1
-    return place, float(log_p[place]) if len(log_p) else np.inf
+def _best(field: Field, score: Scorer, picks: tuple[int, ...]) -> tuple[int, float]:
+    """Return the place of the slice that stands out most given the picks, and the log of its p-value.
+
+    How much slices wander is judged with that slice picked too: what changed is not wandering.
+    """
+    scores = score(tuple(sorted(picks)))
+    log_p = scores.log_p(field)
+    if not len(log_p):
+        return -1, np.inf
+    place = int(np.argmin(log_p))
+    if wandering := score(tuple(sorted({*picks, place}))).wandering if log_p[place] < 0 else 0.0:
+        log_p = scores.wander(wandering).log_p(field)
+        place = int(np.argmin(log_p))
+    return place, float(log_p[place])
 
 
-def _settle(score: Scorer, picks: tuple[int, ...], alpha: float) -> tuple[int, ...]:
+def _settle(field: Field, score: Scorer, picks: tuple[int, ...], alpha: float) -> tuple[int, ...]:
     """Replace each pick by the best slice given the others, or drop it when they explain it, until nothing moves."""
     for _ in range(3 if len(picks) > 1 else 0):
         former = picks
         for place in range(len(picks)):
             others = picks[:place] + picks[place + 1 :]
-            best, log_p = _best(score, others)
+            best, log_p = _best(field, score, others)
             if log_p > np.log(alpha):
-                return _settle(score, others, alpha)
+                return _settle(field, score, others, alpha)
             picks = (*picks[:place], best, *picks[place + 1 :])
         if picks == former:
             break
@@ -146,8 +159,8 @@ def _measure(
     field: Field, score: Scorer, place: int, picks: tuple[int, ...], cluster: int | None, alpha: float
 ) -> Pick:
     """Give a pick its excess: given the others, and given that the search named it."""
-    scores = score(tuple(sorted(set(picks) - {place})))
-    height, naive = float(scores.score[place]), float(scores.gap[place])
+    scores = score(tuple(sorted(set(picks) - {place}))).wander(score(tuple(sorted(picks))).wandering)
+    height, naive = float(scores.heights()[place]), float(scores.gap[place])
     least = float(norm.isf(alpha / np.exp(field.penalties[int(height > 0), place])))
     steps = np.sign(naive) * np.linspace(0, max(3 * abs(naive), 10), 1000)
     steps = np.clip(steps, -scores.expected[place], scores.items[place] - scores.expected[place])
@@ -158,7 +171,7 @@ def _measure(
     member = _members(field.after.codes, *field.name(place))
     left, scatter = scores.left * member, scores.scatter * member
     carried = cluster is not None and _carried(left, scatter, field.after.codes[cluster])
-    p_value = float(np.exp(min(scores.log_p[place], 0)))
+    p_value = float(np.exp(min(scores.log_p(field)[place], 0)))
     return Pick(*field.name(place), height, p_value, naive, excess, low, high, carried)
 
 
