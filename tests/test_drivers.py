@@ -171,6 +171,91 @@ def test_extreme_tables_are_answered():
     assert rank_drivers(*constant, ["site"]).slices == ()
 
 
+def test_an_auditor_who_turned_strict_is_named_as_measurement_and_no_slice_of_the_work_is():
+    def add(table, salt, strict):
+        draw = np.random.default_rng(salt)
+        auditor = draw.integers(0, 8, len(table))
+        error = table["error"] | ((auditor == 3) & (draw.random(len(table)) < strict))
+        return table.assign(auditor=[f"q{one}" for one in auditor], error=error.astype(int))
+
+    baseline, current = _pair(None)
+    drivers = rank_drivers(add(baseline, 1, 0.0), add(current, 2, 0.2), ["queue", "language"])
+    assert [(one.where, one.measurement) for one in drivers.named] == [({"auditor": "q3"}, True)]
+    assert "measurement" in [finding.kind for finding in drivers.findings()] and "not the work" in drivers.summary()
+
+
+def test_a_truth_of_another_version_is_named_as_measurement():
+    def add(table, salt, share):
+        draw = np.random.default_rng(salt)
+        stale = draw.random(len(table)) < share
+        error = table["error"] | (stale & (draw.random(len(table)) < 0.5))
+        versions = {"policy_version_decided": "v1", "policy_version_audited": np.where(stale, "v2", "v1")}
+        return table.assign(error=error.astype(int), **versions)
+
+    baseline, current = _pair(None)
+    drivers = rank_drivers(add(baseline, 1, 0.02), add(current, 2, 0.12), ["queue", "language"])
+    # The share of such audits grew, their error rate did not: that is mix, and the mix says of what.
+    assert not drivers.named and drivers.mix.excludes_zero and drivers.mix_parts[0].dimension == "truth_version"
+
+
+def test_streams_other_than_the_random_one_are_not_pooled():
+    baseline, current = _pair(None)
+    hard = current.assign(error=1, stream="targeted")
+    tables = [table.assign(stream="random") for table in (baseline, current)]
+    plain = rank_drivers(baseline, current, ["queue"])
+    assert rank_drivers(tables[0], pd.concat([tables[1], hard]), ["queue"]) == plain
+
+
+def test_counts_give_what_their_audits_give():
+    baseline, current = _pair(lambda t: 0.08 * (t["queue"] == "feed"))
+    names = ["queue", "language", "rater"]
+    cubes = [
+        table.groupby(names, as_index=False).agg(items=("error", "size"), errors=("error", "sum"))
+        for table in (baseline, current)
+    ]
+    assert rank_drivers(*cubes, names[:2]) == rank_drivers(baseline, current, names[:2])
+
+
+def test_the_mix_is_split_by_dimension_and_its_parts_add_up():
+    drivers = rank_drivers(*_pair(None, mix=[0.1, 0.1, 0.2, 0.6]), ["queue", "language"])
+    assert drivers.mix_parts[0].dimension == "queue" and drivers.mix_parts[-1].dimension == "(jointly)"
+    assert sum(one.part.value for one in drivers.mix_parts) == pytest.approx(drivers.mix.value, abs=1e-15)
+    assert drivers.mix_parts[0].part.low < 0.0285 < drivers.mix_parts[0].part.high
+
+
+def test_every_slice_of_one_dimension_says_what_it_could_have_shown():
+    power = rank_drivers(*_pair(None), ["queue", "language"]).power_frame()
+    assert {"queue = ads", "language = de", "rater = r07"} <= set(power["where"])
+    assert (power["detectable_excess"] > 0).all() and (power["times_the_rate"] > 1).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_work_that_moves_to_weak_raters_is_mix(seed):
+    draw = np.random.default_rng(seed)
+    weak = draw.normal(0, 0.6, 60)
+    tables = []
+    for steepness in (0.0, 1.5):
+        share = np.exp(steepness * weak)
+        rater = draw.choice(60, 12000, p=share / share.sum())
+        error = draw.random(12000) < 0.05 * np.exp(weak[rater])
+        tables.append(pd.DataFrame({"queue": draw.choice(QUEUES, 12000), "rater": rater, "error": error.astype(int)}))
+    drivers = rank_drivers(*tables, ["queue"])
+    assert not drivers.named and drivers.mix.low > 0 and drivers.mix_parts[0].dimension == "rater"
+
+
+def test_values_that_all_wander_a_little_are_no_news_among_very_many_audits():
+    draw = np.random.default_rng(3)
+    wander = [draw.normal(0, 0.1, size) for size in (12, 8, 6, 5)]
+    cubes = []
+    for period in (0, 1):
+        codes = np.array(np.unravel_index(np.arange(12 * 8 * 6 * 5), (12, 8, 6, 5)))
+        logits = -2.5 + period * sum(one[code] for one, code in zip(wander, codes, strict=True))
+        errors = draw.binomial(100, 1 / (1 + np.exp(-logits)))
+        names = ("policy", "queue", "market", "shift")
+        cubes.append(pd.DataFrame(dict(zip(names, codes, strict=True))).assign(items=100, errors=errors))
+    assert len(rank_drivers(*cubes, names).named) <= 3  # of 365 slices, all of which moved
+
+
 def test_a_dimension_with_5000_values_is_answered():
     draw = np.random.default_rng(4)
     tables = [

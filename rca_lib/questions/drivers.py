@@ -178,7 +178,10 @@ def rank_drivers(
     ----------
     baseline, current
         Two tables with one row per audited decision: the dimensions, and `error` (0/1) or `label` and `truth`;
-        optionally `weight` (1 / probability of being sampled) and `rater`, which is searched person by person.
+        optionally `weight` (1 / probability of being sampled) and `rater`, which is searched person by person. Where
+        they have `auditor` or the two policy versions, these are searched too and named as measurement. Rows of other
+        than proportional streams are left out, unless `stream` is one of the dimensions. Or one row per cell that was
+        counted before, with `items` and `errors`.
     dimensions
         The columns to search. Missing values are a value of their own, shown "(missing)". One with 40 values or more
         is searched alone, not in pairs, and its values may drift at random; beyond 300 values (2,000 in the largest
@@ -197,9 +200,10 @@ def rank_drivers(
 
     Notes
     -----
-    Excess and shares allow for the search (conditional on having been named). It cannot see a change that shows in
-    three dimensions together only, nor one in a column that is not named; it says where, not why; two slices that hold
-    nearly the same audits cannot be told apart. Intervals of the change allow for raters who differ.
+    Excess and shares allow for the search (given that the slice was named); a share is of the change as observed. It
+    cannot see a change that shows in three dimensions together only, nor one in a column that is not named, nor one no
+    larger than what most slices wander by; it says where, not why; two slices that hold nearly the same audits cannot
+    be told apart, nor one auditor who audits all of a slice from the slice. Intervals of the change allow for raters.
 
     Examples
     --------
