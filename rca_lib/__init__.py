@@ -27,7 +27,7 @@ _HOMES = {
     "audits.mapping": "read_mapping",
     "audits.taxonomy_file": "read_taxonomy",
     "audits.synthetic": "simulate_audits demo_simulation",
-    "reporting.deep_dive": "answer_questions",
+    "reporting.deep_dive": "answer_questions compare_last_periods",
     "reporting.page_one": "write_page_one save_page",
     "reporting.verification": "verify_report",
     "reporting.index": "link_reports",

@@ -1,3 +1,5 @@
+from datetime import date
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +7,7 @@ from scipy import stats
 
 from rca_lib.findings import DataError
 from rca_lib.questions.portfolio import compare_sites
+from rca_lib.reporting.deep_dive import compare_last_periods
 
 
 def audits(rates, *, raters=40, each=60, spread=0.0, seed=0, harder=()):
@@ -80,3 +83,18 @@ def test_the_false_discovery_rate_is_controlled_as_benjamini_and_hochberg_did_it
     adjusted = stats.false_discovery_control([int(one) / 10_000 for one in listed.split()])
     assert (adjusted <= 0.05).sum() == 4
     assert adjusted[3] == pytest.approx(0.035625)
+
+
+def test_what_moved_at_all_sites_together_is_one_question():
+    draw = np.random.default_rng(5)
+    tables = []
+    for month in (1, 2, 3):
+        table = pd.DataFrame({"site": draw.choice(["a", "b", "c"], 6000), "queue": draw.choice(["x", "y", "z"], 6000)})
+        table["day"] = [date(2026, month, 1 + one) for one in draw.integers(0, 28, 6000)]
+        table["rater"] = [f"r{one}" for one in draw.integers(0, 20, 6000)]
+        worse = 0.1 * ((table["site"] == "b") & (month == 3))
+        tables.append(table.assign(error=(draw.random(6000) < 0.06 + worse).astype(int)))
+    audits = pd.concat(tables)
+    assert [one.where for one in compare_last_periods(audits).named] == [{"site": "b"}]
+    assert compare_last_periods(audits, periods=["2026-01", "2026-02"]).named == ()
+    assert compare_last_periods(tables[0]) is None
