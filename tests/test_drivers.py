@@ -223,6 +223,11 @@ def test_the_mix_is_split_by_dimension_and_its_parts_add_up():
     assert drivers.mix_parts[0].part.low < 0.0285 < drivers.mix_parts[0].part.high
 
 
+def test_what_is_named_is_not_listed_among_what_could_have_been():
+    power = rank_drivers(*_pair(lambda t: 0.12 * (t["queue"] == "feed")), ["queue", "language"]).power_frame()
+    assert "queue = ads" in set(power["where"]) and "queue = feed" not in set(power["where"])
+
+
 def test_every_slice_of_one_dimension_says_what_it_could_have_shown():
     power = rank_drivers(*_pair(None), ["queue", "language"]).power_frame()
     assert {"queue = ads", "language = de", "rater = r07"} <= set(power["where"])

@@ -202,6 +202,8 @@ def _detectable(field: Field, scores: Scores, alpha: float) -> Iterator[tuple[in
     alone = [family for family in field.families if len(family.dimensions) == 1]
     places = [(one.dimensions[0], int(value)) for one in alone for value in one.tested]
     rows = np.array([field.find((dimension,), (value,)) for dimension, value in places], int)
+    told = np.isfinite(scores.variance[rows])  # not so where a pick holds the slice
+    places, rows = [place for place, here in zip(places, told, strict=True) if here], rows[told]
     items, expected, noise, variance = (
         one[rows] for one in (scores.items, scores.expected, scores.noise, scores.variance)
     )
