@@ -184,7 +184,7 @@ def test_an_auditor_who_turned_strict_is_named_as_measurement_and_no_slice_of_th
     assert "measurement" in [finding.kind for finding in drivers.findings()] and "not the work" in drivers.summary()
 
 
-def test_a_truth_of_another_version_is_named_as_measurement():
+def test_more_audits_under_another_truth_version_are_mix_and_the_mix_says_of_what():
     def add(table, salt, share):
         draw = np.random.default_rng(salt)
         stale = draw.random(len(table)) < share

@@ -12,9 +12,9 @@ import pandas as pd
 from scipy import stats
 
 from rca_lib.audits.counting import column_names, count_errors, keep_proportional, open_table
+from rca_lib.audits.encoding import VERSIONS
 from rca_lib.findings import Estimate, Finding, Grade, show
 
-VERSIONS = ("policy_version_decided", "policy_version_audited")
 MATERIAL = 0.5
 
 

@@ -14,7 +14,7 @@ from rca_lib.stats.expected import Array, Baseline, Cells, Codes
 from rca_lib.stats.scores import Field, Scores, open_field, score_slices, signed_root
 
 MOST_PICKS = 10
-BELIEF = 0.25
+BELIEF = 0.25  # how much the chance of being named weighs for a mean beforehand, see _given_named
 
 
 @dataclass(frozen=True, slots=True)
