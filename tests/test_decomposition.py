@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from rca_lib.stats.cells import Cells
 from rca_lib.stats.decomposition import compare_means, split_change, split_factors
-from rca_lib.stats.expected import Cells
 
 # Das Gupta (1993), table 5.1: household headship 1970 and 1985, 13 ages, shares and rates in per cent.
 SHARES_1970 = [12.9, 10.9, 9.5, 8.0, 7.8, 8.4, 8.6, 7.8, 7.0, 5.9, 4.7, 3.6, 4.9]

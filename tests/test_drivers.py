@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rca_lib.audits.counting import count_errors
 from rca_lib.findings import DataError
 from rca_lib.questions.drivers import rank_drivers
 from rca_lib.reporting.plots.drivers import plot_drivers
@@ -214,6 +215,14 @@ def test_counts_give_what_their_audits_give():
         for table in (baseline, current)
     ]
     assert rank_drivers(*cubes, names[:2]) == rank_drivers(baseline, current, names[:2])
+
+
+def test_cells_that_were_counted_and_are_empty_change_nothing():
+    counts = [count_errors(table, ["queue", "language"]) for table in _pair(lambda t: 0.12 * (t["queue"] == "feed"))]
+    counts = [table[["queue", "language", "items", "errors"]] for table in counts]
+    empty = pd.DataFrame({"queue": ["feed", "new"], "language": ["xx", "xx"], "items": 0, "errors": 0})
+    with_empty = [pd.concat([table, empty]) for table in counts]
+    assert rank_drivers(*with_empty, ["queue", "language"]) == rank_drivers(*counts, ["queue", "language"])
 
 
 def test_the_mix_is_split_by_dimension_and_its_parts_add_up():

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from rca_lib.stats.expected import Cells, fit_baseline
+from rca_lib.stats.cells import Cells
+from rca_lib.stats.drift import thin_cells
+from rca_lib.stats.expected import fit_baseline
 from rca_lib.stats.slices import search_slices
 
 SIZES = (6, 4, 3, 60)  # three properties of the work, and 60 raters
@@ -143,3 +145,37 @@ def test_a_value_that_the_baseline_lacks_is_expected_with_its_prior_doubt():
     fitted = fit_baseline(before, SIZES)
     assert fitted.effects[0][5] == pytest.approx(0, abs=1e-6)
     assert ((0,), (5,)) not in _found([before, after])
+
+
+def _scattered(seed, scatter, odds=0.0, values=()):
+    """Two periods of 1,000 cells with 2,000 audits each; cells move on their own, and values of the first dimension."""
+    draw = np.random.default_rng(seed)
+    codes = np.array(np.unravel_index(np.arange(1000), (10, 10, 10)))
+    base = -2.5 + draw.normal(0, 0.3, 10)[codes[0]] + draw.normal(0, 0.3, 10)[codes[1]]
+    mean = -(scatter**2) / 2 * (1 - 2 / (1 + np.exp(-base)))  # scatter alone does not raise the rates
+    moved = base + mean + draw.normal(0, scatter, 1000) + odds * np.isin(codes[0], values)
+    items = np.full(1000, 2000.0)
+    errors = [draw.binomial(2000, 1 / (1 + np.exp(-one))).astype(float) for one in (base, moved)]
+    return [Cells(codes, items, one, items) for one in errors]
+
+
+def test_cells_that_scatter_count_for_what_they_tell():
+    draw, items = np.random.default_rng(0), np.full(1000, 2000.0)
+    for scatter in (0.0, 0.3):
+        rates = 1 / (1 + np.exp(2.5 - draw.normal(0, scatter, 1000)))
+        cells = Cells(np.zeros((1, 1000), int), items, draw.binomial(2000, rates).astype(float), items)
+        thin = thin_cells(cells, np.full(1000, rates.mean()))
+        # A cell's log odds have the variance 1 / information of its audits, and that of its own.
+        information = 2000 * rates.mean() * (1 - rates.mean())
+        assert thin.items == pytest.approx(items / (1 + scatter**2 * information), rel=0.15)
+
+
+def test_scatter_of_cells_is_no_slice():
+    named = [len(search_slices(*_scattered(seed, 0.2), (10, 10, 10), alpha=0.05).picks) for seed in range(30)]
+    assert sum(one > 0 for one in named) <= 4  # 1.5 expected; were cells taken at their counts, 7
+
+
+def test_three_values_that_share_a_cause_are_named_not_everything_with_exceptions():
+    cells = _scattered(2, 0.1, odds=1.0, values=(1, 4, 6))
+    found = search_slices(*cells, (10, 10, 10), alpha=0.05).picks
+    assert {(pick.dimensions, pick.values) for pick in found} == {((0,), (1,)), ((0,), (4,)), ((0,), (6,))}

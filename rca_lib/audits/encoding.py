@@ -11,7 +11,7 @@ import pandas as pd
 
 from rca_lib.audits.counting import MISSING, RARE, column_names, count_errors, keep_proportional
 from rca_lib.findings import DataError
-from rca_lib.stats.expected import Cells
+from rca_lib.stats.cells import Cells
 
 MOST_VALUES = 2000, 300  # in the dimension with most values, in the others; the rest is read together
 TRUTH = "truth_version"  # was the audit made under the policy version that was in force at the decision?
@@ -24,9 +24,13 @@ def select_audits(tables: Sequence[Any], dimensions: Sequence[str]) -> list[Any]
     kept = [table if "stream" in dimensions else keep_proportional(table) for table in tables]
     if any(not set(VERSIONS) <= set(column_names(table)) for table in kept):
         return kept
-    stale = (nw.col(VERSIONS[0]) != nw.col(VERSIONS[1])).fill_null(False)
-    version = nw.when(stale).then(nw.lit(STALE)).otherwise(nw.lit(FRESH))
+    version = nw.when(is_stale()).then(nw.lit(STALE)).otherwise(nw.lit(FRESH))
     return [nw.from_native(table).with_columns(version.alias(TRUTH)).to_native() for table in kept]
+
+
+def is_stale() -> nw.Expr:
+    """Return what tells an audit made under another policy version than was in force at the decision."""
+    return (nw.col(VERSIONS[0]) != nw.col(VERSIONS[1])).fill_null(False)
 
 
 def count_cells(table: Any, names: Sequence[str], period: str) -> pd.DataFrame:
@@ -38,6 +42,7 @@ def count_cells(table: Any, names: Sequence[str], period: str) -> pd.DataFrame:
         If it has no audits, an error is neither 0 nor 1, or a weight is not above 0.
     """
     counts = count_errors(table, names, sort=False)
+    counts = counts[counts[["items", "errors", "weight"]].any(axis=1)]  # a cell may have been counted that is empty
     if counts["items"].sum() == 0:
         raise DataError(f"the {period} has no audits", rows=0, mend="choose a period with audits, or drop the question")
     for column, bad, mend in (
@@ -84,8 +89,8 @@ def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> tuple[Cells, np.ndarray]:
     """Put cells in order and scale weights to sum to the effective number of audits (Kish 1965)."""
     sums = counts[["items", "errors", "weight", "weighted_errors", "squared_weight"]].to_numpy(float).T
     order = np.lexsort([*sums[:3], *codes[::-1].astype(np.int16)])
-    items, wrong, weights, errors, squares = np.take(sums, order, axis=1)
+    codes, (items, wrong, weights, errors, squares) = np.take(codes, order, axis=1), np.take(sums, order, axis=1)
+    if np.array_equal(weights, squares):
+        return Cells(codes, weights, errors, weights), np.array([items, wrong])
     scale = weights.sum() / squares.sum()
-    return Cells(np.take(codes, order, axis=1), weights * scale, errors * scale, squares * scale**2), np.array(
-        [items, wrong]
-    )
+    return Cells(codes, weights * scale, errors * scale, squares * scale**2), np.array([items, wrong])

@@ -13,8 +13,9 @@ from scipy.special import expit
 from rca_lib.audits.counting import column_names
 from rca_lib.audits.encoding import TRUTH, count_cells, encode_cells, select_audits
 from rca_lib.findings import Estimate, Finding, Grade, Rate, name_slice, show
+from rca_lib.stats.cells import Array, Cells
 from rca_lib.stats.decomposition import compare_means, split_mix
-from rca_lib.stats.expected import MANY_VALUES, Array, Cells
+from rca_lib.stats.expected import MANY_VALUES
 from rca_lib.stats.rates import wilson
 from rca_lib.stats.slices import Search, search_slices
 
@@ -99,25 +100,25 @@ class Drivers:
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per named slice, everywhere first; rates and contributions as shares."""
-        rows = [
-            (
-                name_slice(one.where), one.direction, one.before.value if one.before else np.nan, one.after.value,
-                one.expected, one.excess.value, one.excess.low, one.excess.high, one.contribution.value,
-                np.nan if one.share is None else one.share.value, one.p_value, one.items, one.new, one.single_rater,
-                one.measurement,
-            )
-            for one in self.named
-        ]  # fmt: skip
         names = (
             "where direction before after expected excess excess_low excess_high contribution share p_value items new"
+            " single_rater measurement"
         )
-        return pd.DataFrame(rows, columns=[*names.split(), "single_rater", "measurement"])
+        rows = [
+            (name_slice(one.where), one.direction, one.before.value if one.before else np.nan, one.after.value,
+             one.expected, one.excess.value, one.excess.low, one.excess.high, one.contribution.value,
+             one.share.value if one.share else np.nan, one.p_value, one.items, one.new, one.single_rater,
+             one.measurement)
+            for one in self.named
+        ]  # fmt: skip
+        return pd.DataFrame(rows, columns=names.split())
 
     def power_frame(self) -> pd.DataFrame:
-        """Return what each slice of one dimension could have shown: items, expected errors, the least excess named."""
+        """Return what each slice of one dimension could have shown, the largest first: the least excess named."""
         rows = [(name_slice(one.where), one.items, one.expected, one.excess.value) for one in self.minimum_detectable]
         frame = pd.DataFrame(rows, columns=["where", "items", "expected_errors", "detectable_excess"])
-        return frame.assign(times_the_rate=1 + frame["detectable_excess"] / frame["expected_errors"])
+        frame = frame.assign(times_the_rate=1 + frame["detectable_excess"] / frame["expected_errors"])
+        return frame.sort_values(["items", "where"], ascending=[False, True], ignore_index=True)
 
     def summary(self) -> str:
         """Say in one sentence how the rate moved and where."""
@@ -202,8 +203,9 @@ def rank_drivers(
     -----
     Excess and shares allow for the search (given that the slice was named); a share is of the change as observed. It
     cannot see a change that shows in three dimensions together only, nor one in a column that is not named, nor one no
-    larger than what most slices wander by; it says where, not why; two slices that hold nearly the same audits cannot
-    be told apart, nor one auditor who audits all of a slice from the slice. Intervals of the change allow for raters.
+    larger than what cells scatter or most slices wander by; it says where, not why; two slices that hold nearly the
+    same audits cannot be told apart, nor one auditor who audits all of a slice from the slice. Intervals of the change
+    allow for raters.
 
     Examples
     --------
@@ -278,10 +280,11 @@ def _answer(case: _Case, alpha: float) -> Drivers:
     rate, _ = compare_means(*case.cells, [(-one, 1 - one) for one in mean], clusters=case.cluster)
     rest, _ = compare_means(*case.cells, [(-one, 1 - one) for one in (old[0], new[1])], clusters=case.cluster)
     slices = [_slice(case, place, new, change) for place in range(len(case.search.picks))]
+    scale = case.scale
     left = rate.value - sum(one.contribution.value for one in slices)
     detectable = (
-        Detectable(case.where([dimension], [value]), round(items * case.scale), expected * case.scale,
-                   Estimate(excess * case.scale, unit="errors"))
+        Detectable(case.where([dimension], [value]), round(items * scale), expected * scale,
+                   Estimate(excess * scale, unit="errors"))
         for dimension, value, items, expected, excess in case.search.detectable
     )  # fmt: skip
     return Drivers(

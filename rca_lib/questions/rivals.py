@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 from scipy import stats
 
 from rca_lib.audits.counting import column_names, count_errors, keep_proportional, open_table
-from rca_lib.audits.encoding import VERSIONS
+from rca_lib.audits.encoding import VERSIONS, is_stale
 from rca_lib.findings import Estimate, Finding, Grade, show
 
 MATERIAL = 0.5
@@ -135,16 +134,14 @@ def _stale(tables: Sequence[Any], z: float) -> tuple[Estimate, str]:
 
 def _stale_part(table: Any) -> tuple[Pull, float]:
     """Return the error rate that stale truths add over fresh ones, and their share of the audits."""
-    first, second = VERSIONS
-    stale = (nw.col(first) != nw.col(second)).fill_null(False).alias("stale")
     cluster = _cluster(table)
-    counts = count_errors(open_table(table).with_columns(stale).to_native(), ["stale", cluster])
-    is_stale, weight, errors = counts["stale"].to_numpy(bool), counts["weight"], counts["weighted_errors"]
-    fresh = weight[~is_stale].sum()
-    fresh_rate = errors[~is_stale].sum() / fresh if fresh else 0.0
-    added = np.where(is_stale, errors - fresh_rate * weight, 0.0)
+    counts = count_errors(open_table(table).with_columns(is_stale().alias("stale")).to_native(), ["stale", cluster])
+    stale, weight, errors = counts["stale"].to_numpy(bool), counts["weight"], counts["weighted_errors"]
+    fresh = weight[~stale].sum()
+    fresh_rate = errors[~stale].sum() / fresh if fresh else 0.0
+    added = np.where(stale, errors - fresh_rate * weight, 0.0)
     sums = pd.DataFrame({"errors": added, "items": weight}).groupby(counts[cluster], dropna=False).sum()
-    return _influence(sums), float(weight[is_stale].sum() / weight.sum())
+    return _influence(sums), float(weight[stale].sum() / weight.sum())
 
 
 def _strictest(tables: Sequence[Any], level: float) -> tuple[Estimate, str]:

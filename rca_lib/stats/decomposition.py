@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import t
 
 from rca_lib.findings import Estimate
-from rca_lib.stats.expected import Array, Baseline, Cells
+from rca_lib.stats.cells import Array, Cells
+from rca_lib.stats.expected import Baseline
 
 MOST_FACTORS = 12
 

@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from rca_lib.stats.cells import Array, Cells, Codes, Layout, Table, code_of, lay_out, moments
+from rca_lib.stats.precision import Precision, inform, sum_effects
+
 MANY_VALUES = 40  # from here on a dimension is one of raters or the like
 ROOM = 4.0  # times their variance is what effects in dimensions with fewer values may have
-Array = NDArray[np.float64]
-Codes = NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Cells:
-    """Audits of one period counted by their values.
-
-    `codes` has one row per dimension and one column per combination that occurs; `items` and `errors` are sums of
-    weights (rows, where there are none), `squares` sums of squared weights: the noise of a sum grows with these.
-    """
-
-    codes: Codes
-    items: Array
-    errors: Array
-    squares: Array
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Precision:
-    """What is known of the effects: the inverse of their covariance.
-
-    `corner` of the intercept and all dimensions but the last, `wide` of the last (diagonal: no audit has two of its
-    values), `edge` of the first with the last.
-    """
-
-    corner: Array
-    edge: Array
-    wide: Array
-
-    def halve(self, tables: Array) -> Array:
-        """Return rows whose inner products are the covariances of sums of effects, given as rows over all effects."""
-        narrow, last = np.hsplit(tables, [len(self.corner)])
-        lean = (self.edge / self.wide).T
-        root = np.linalg.cholesky(np.linalg.inv(self.corner - self.edge @ lean))
-        return np.hstack([(narrow - last @ lean) @ root, last / np.sqrt(self.wide)])
-
-    def loosen(self, variance: float) -> Precision:
-        """Give each effect of the last dimension this much more variance."""
-        wide = 1 / (1 / self.wide + variance)
-        corner = self.corner - (self.edge * ((1 - wide / self.wide) / self.wide)) @ self.edge.T
-        return Precision(corner, self.edge * (wide / self.wide), wide)
+NEAR = 0.01  # the last Newton step may be as large (log odds): what is left then is its square
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,61 +32,17 @@ class Baseline:
 
     def logits(self, codes: Codes) -> Array:
         """Return the log odds of an error in each cell."""
-        alone = sum(effect[code] for effect, code in zip(self.effects, codes, strict=True))
-        pairs = (shift[codes[a] * len(self.effects[b]) + codes[b]] for (a, b), (shift, _) in self.together.items())
-        return self.intercept + alone + sum(pairs)
+        logits = _sum_up(codes, self.intercept, self.effects)
+        for (one, other), (shift, _) in self.together.items():
+            logits += shift[codes[one] * len(self.effects[other]) + codes[other]]
+        return logits
 
     def doubt(self, dimensions: tuple[int, ...], codes: Codes) -> Array:
         """Return the variance of the log odds that pairs of values keep for themselves."""
         return self.together[dimensions][1][codes] if dimensions in self.together else np.zeros(len(codes))
 
-    def spread(self, tables: list[Array], total: Array) -> Array:
-        return self.known.halve(np.hstack([total[:, None], *tables]))
 
-
-def code_of(codes: Codes, sizes: Sequence[int]) -> Codes:
-    """Number the combinations of several dimensions' codes (rows), the last running fastest."""
-    code = np.zeros(codes.shape[1], np.int64)
-    for row, size in zip(codes, sizes, strict=True):
-        code = code * size + row
-    return code
-
-
-def sum_tables(codes: Codes, sizes: Sequence[int], weights: Array) -> Callable[[tuple[int, ...]], Array]:
-    """Return a function that sums weights over the values of any dimensions: a table with an axis for each.
-
-    Cells are gone through once per table; a table that is part of a former one is summed from that. Ask for the large
-    ones first.
-    """
-    known: dict[frozenset[int], tuple[tuple[int, ...], Array]] = {}
-
-    @lru_cache(maxsize=1)
-    def code_before(dimensions: tuple[int, ...]) -> Codes:
-        return code_of(codes[list(dimensions)], [sizes[dimension] for dimension in dimensions])
-
-    def over(dimensions: tuple[int, ...]) -> Array:
-        wanted = frozenset(dimensions)
-        larger = [one for one in known if one >= wanted]
-        if not larger:
-            shape = [sizes[dimension] for dimension in dimensions]
-            code = code_before(dimensions[:-1]) * shape[-1] + codes[dimensions[-1]] if dimensions else code_before(())
-            table = np.bincount(code, weights, int(np.prod(shape))).reshape(shape)
-            known[wanted] = dimensions, table
-            return table
-        axes, table = known[min(larger, key=lambda one: known[one][1].size)]
-        table = table.sum(tuple(place for place, one in enumerate(axes) if one not in wanted))
-        left = [one for one in axes if one in wanted]
-        return table.transpose([left.index(one) for one in dimensions])
-
-    return over
-
-
-def tabulate(one: Codes, other: Codes, sizes: tuple[int, int], weights: Array) -> Array:
-    """Sum weights by two codes."""
-    return np.bincount(one * sizes[1] + other, weights, sizes[0] * sizes[1]).reshape(sizes)
-
-
-def fit_baseline(cells: Cells, sizes: Sequence[int], *, pairs: Iterable[tuple[int, int]] = ()) -> Baseline:
+def fit_baseline(cells: Cells, sizes: tuple[int, ...], *, pairs: Iterable[tuple[int, int]] = ()) -> Baseline:
     """Fit the baseline's error rates to all dimensions at once, shrinking each dimension by its own variance.
 
     Parameters
@@ -145,46 +62,42 @@ def fit_baseline(cells: Cells, sizes: Sequence[int], *, pairs: Iterable[tuple[in
     shrinkage would let work that moves to their hard values look like worse work. Pairs are fitted to what is left, the
     strongest first, by moments.
     """
-    ends = np.cumsum([1, *sizes])
     centre = float(logit((cells.errors.sum() + 0.5) / (cells.items.sum() + 1)))
+    layout = lay_out(cells.codes, sizes)
+    effects, known = _fit_effects(cells, layout, centre)
+    parts = np.split(effects, np.cumsum([1, *sizes])[:-1])[1:]
+    alone = Baseline(centre + float(effects[0]), tuple(parts), known, {})
+    return replace(alone, together=fit_together(cells, layout, alone.logits(cells.codes), pairs))
+
+
+def _fit_effects(cells: Cells, layout: Layout, centre: float) -> tuple[Array, Precision]:
+    sizes, ends = layout.sizes, np.cumsum([1, *layout.sizes])
     effects, variances = np.zeros(ends[-1]), np.full(len(sizes), 0.1)
     seen = np.concatenate([np.bincount(code, None, size) for code, size in zip(cells.codes, sizes, strict=True)]) > 0
     room = np.where(seen & (np.repeat(sizes, sizes) < MANY_VALUES), ROOM, 1.0)
     for _ in range(25):
-        chance = expit(centre + effects[0] + sum(effects[low + c] for low, c in zip(ends, cells.codes, strict=False)))
+        first, *others = np.split(effects, ends[:-1])
+        info, _, gap = moments(cells, expit(_sum_up(cells.codes, centre + float(first[0]), others)))
         prior = np.concatenate([[0.01], 1 / (np.repeat(variances, sizes) * room)])
-        corner, edge, wide = _information(cells, sizes, cells.items * chance * (1 - chance))
-        known = Precision(corner + np.diag(prior[: ends[-2]]), edge, wide + prior[ends[-2] :])
-        wide, lean = known.wide, (edge / known.wide).T
-        inverse = np.linalg.inv(known.corner - edge @ lean)
-        gap = cells.errors - cells.items * chance
-        slopes = [np.bincount(code, gap, size) for code, size in zip(cells.codes, sizes, strict=True)]
-        pull, push = np.split(np.concatenate([[gap.sum()], *slopes]) - prior * effects, ends[-2:-1])
+        told, slope = inform(layout.sum_tables(info), sizes), sum_effects(layout.sum_tables(gap), sizes, ())[0]
+        corner, edge, wide = told.corner + np.diag(prior[: ends[-2]]), told.edge, told.wide + prior[ends[-2] :]
+        lean = (edge / wide).T
+        inverse = np.linalg.inv(corner - edge @ lean)
+        pull, push = np.split(slope - prior * effects, ends[-2:-1])
         step = np.clip(inverse @ (pull - lean.T @ push), -2, 2)
         effects = effects + np.concatenate([step, np.clip(push / wide - lean @ step, -2, 2)])
-        root = np.linalg.cholesky(inverse)
-        spreads = np.concatenate([np.diag(inverse), 1 / wide + np.square(lean @ root).sum(1)])
+        spreads = np.concatenate([np.diag(inverse), 1 / wide + np.square(lean @ np.linalg.cholesky(inverse)).sum(1)])
         former, variances = variances, _variances(effects, spreads, 1 / prior, ends)
-        if np.abs(step).max() < 1e-3 and np.abs(variances / former - 1).max() < 0.02:
+        if np.abs(step).max() < NEAR and np.abs(variances / former - 1).max() < 0.02:
             break
-    alone = Baseline(centre + float(effects[0]), tuple(np.split(effects, ends[:-1])[1:]), known, {})
-    return replace(alone, together=fit_together(cells, sizes, alone.logits(cells.codes), pairs))
+    return effects, Precision(corner, edge, wide)
 
 
-def _information(cells: Cells, sizes: Sequence[int], weights: Array) -> tuple[Array, Array, Array]:
-    """Return the information of all dimensions but the last, theirs with the last, and the last one's diagonal."""
-    codes, sizes = [np.zeros(len(weights), np.int64), *cells.codes[:-1]], [1, *sizes]
-    ends = np.cumsum([0, *sizes])
-    corner, edge = np.zeros((ends[-2], ends[-2])), np.zeros((ends[-2], sizes[-1]))
-    for one, code in enumerate(codes):
-        rows = slice(ends[one], ends[one + 1])
-        corner[rows, rows] = np.diag(np.bincount(code, weights, sizes[one]))
-        edge[rows] = tabulate(code, cells.codes[-1], (sizes[one], sizes[-1]), weights)
-        for other in range(one):
-            columns = slice(ends[other], ends[other + 1])
-            corner[rows, columns] = tabulate(code, codes[other], (sizes[one], sizes[other]), weights)
-            corner[columns, rows] = corner[rows, columns].T
-    return corner, edge, edge[0]
+def _sum_up(codes: Codes, intercept: float, effects: Iterable[Array]) -> Array:
+    logits = np.full(codes.shape[1], intercept)
+    for effect, code in zip(effects, codes, strict=True):
+        logits += effect[code]
+    return logits
 
 
 def _variances(effects: Array, spreads: Array, variances: Array, ends: NDArray[np.int64]) -> Array:
@@ -194,40 +107,38 @@ def _variances(effects: Array, spreads: Array, variances: Array, ends: NDArray[n
 
 
 def fit_together(
-    cells: Cells, sizes: Sequence[int], logits: Array, groups: Iterable[tuple[int, ...]]
+    cells: Cells, layout: Layout, logits: Array, groups: Iterable[tuple[int, ...]]
 ) -> dict[tuple[int, ...], tuple[Array, Array]]:
     """Shrink what the log odds leave in the values of each group of dimensions; groups without evidence are left out.
 
     Returns the shift of each value (or combination of values) of a group, and its variance.
     """
     found: dict[tuple[int, ...], tuple[Array, Array]] = {}
-    left = moments(cells, expit(logits))
-    strength = {group: _evidence(cells.codes, sizes, left, group)[0] for group in groups}
+    left = _tables(cells, layout, logits)
+    strength = {group: _evidence(left, layout.sizes, group)[0] for group in groups}
     for group in sorted((one for one in strength if strength[one] > 1), key=lambda one: -strength[one]):
-        evidence, variance, gap, info = _evidence(cells.codes, sizes, left, group)
+        evidence, variance, gap, info = _evidence(left, layout.sizes, group)
         if evidence > 1 and variance > 0:
             shift = variance * gap / (1 + variance * info)
             found[group] = shift, variance / (1 + variance * info)
-            logits = logits + shift[code_of(cells.codes[list(group)], [sizes[one] for one in group])]
-            left = moments(cells, expit(logits))
+            logits = logits + shift[code_of([cells.codes[one] for one in group], [layout.sizes[one] for one in group])]
+            left = _tables(cells, layout, logits)
     return found
 
 
-def moments(cells: Cells, chance: Array) -> tuple[Array, Array, Array]:
-    """Return each cell's information on its log odds, the variance of its errors, and its errors beyond the chance."""
-    curve = chance * (1 - chance)
-    return cells.items * curve, cells.squares * curve, cells.errors - cells.items * chance
+def _tables(cells: Cells, layout: Layout, logits: Array) -> tuple[Table, Table, Table]:
+    info, noise, gap = moments(cells, expit(logits))
+    over = layout.sum_tables(info)
+    return over, over if noise is info else layout.sum_tables(noise), layout.sum_tables(gap)
 
 
 def _evidence(
-    codes: Codes, sizes: Sequence[int], left: tuple[Array, Array, Array], group: tuple[int, ...]
+    left: tuple[Table, Table, Table], sizes: tuple[int, ...], group: tuple[int, ...]
 ) -> tuple[float, float, Array, Array]:
     """Return by how many sd the values differ from what is expected, their variance, gaps and information."""
-    shape = [sizes[one] for one in group]
-    code, size = code_of(codes[list(group)], shape), int(np.prod(shape))
-    info, noise, gap = (np.bincount(code, one, size) for one in left)
+    info, noise, gap = (over(group).ravel() for over in left)
     seen = noise > 0
-    free = np.prod([sizes[one] - 1 for one in group]) / size * seen.sum()
+    free = np.prod([sizes[one] - 1 for one in group]) / len(info) * seen.sum()
     scatter = (np.square(gap[seen]) / noise[seen]).sum() - free
     variance = (np.square(gap).sum() - noise.sum() * free / max(seen.sum(), 1)) / max(np.square(info).sum(), 1e-9)
     return float(scatter / np.sqrt(2 * max(free, 1))), float(variance), gap, info

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from rca_lib.stats.expected import Array, Baseline, Cells, Codes
-from rca_lib.stats.scores import Field, Scores, open_field, score_slices, signed_root
+from rca_lib.stats.cells import Array, Cells, Codes
+from rca_lib.stats.expected import Baseline
+from rca_lib.stats.field import Field, open_field
+from rca_lib.stats.scores import Scores, score_slices, signed_root
 
 MOST_PICKS = 10
 BELIEF = 0.25  # how much the chance of being named weighs for a mean beforehand, see _given_named
@@ -85,30 +87,33 @@ def search_slices(
     -----
     Each audit's expected error comes from a shrunk logistic model of the baseline; a slice's score (`score_slices`) is
     how far its errors are from that, given the picks. The best slice is picked, the rest is scored again (Bonferroni at
-    each step), and every pick is replaced or dropped when the others explain it. Blind to a change that only shows in
-    three dimensions together, and to one that is no larger than what most slices wander by.
+    each step), and every pick is replaced or dropped when the others explain it; everywhere is named only where no
+    shorter list says the same. Blind to a change that only shows in three dimensions together, and to one that is no
+    larger than what cells scatter or most slices wander by.
     """
     apart = frozenset(alone) | (frozenset() if cluster is None else {cluster})
     field = open_field(before, after, tuple(sizes), alone=apart, pairs=pairs, alpha=alpha)
     score = cache(partial(_score, field))
-    picks: tuple[int, ...] = ()
-    for _ in range(MOST_PICKS):
-        best, log_p = _best(field, score, picks)
-        if log_p > np.log(alpha):
-            break
-        picks = _settle(field, score, (*picks, best), alpha)
+    picks = _pick(field, score, alpha)
+    if whole := [place for place in picks if not field.name(place)[0]]:
+        penalties = field.penalties.copy()
+        penalties[:, whole] = np.inf
+        other = _pick(replace(field, penalties=penalties), score, alpha)
+        picks = min(picks, other or picks, key=lambda one: (len(one), (score(tuple(sorted(one))).shifts < 0).sum()))
+    picks = tuple(sorted(picks))
     named = [_measure(field, score, place, picks, cluster, alpha) for place in picks]
     while named and max(one.p_value for one in named) > alpha:
         weakest = int(np.argmax([one.p_value for one in named]))
         picks = picks[:weakest] + picks[weakest + 1 :]
         named = [_measure(field, score, place, picks, cluster, alpha) for place in picks]
     order = sorted(range(len(picks)), key=lambda one: -abs(named[one].score))
-    final = score(tuple(sorted(picks)))
-    shifts = final.shifts[np.argsort(np.argsort(picks))] if picks else np.zeros(0)
+    final = score(picks)
     *effects, last = field.baseline.effects
     baseline = replace(field.baseline, effects=(*effects, last + final.tilted))
     detectable = tuple(_detectable(field, final.wander(final.wandering), alpha))
-    return Search(tuple(named[one] for one in order), shifts[order], baseline, detectable, field.penalties.shape[1])
+    return Search(
+        tuple(named[one] for one in order), final.shifts[order], baseline, detectable, field.penalties.shape[1]
+    )
 
 
 Scorer = Callable[[tuple[int, ...]], Scores]
@@ -124,7 +129,17 @@ def _members(codes: Codes, dimensions: Sequence[int], values: Sequence[int]) -> 
     return np.all(parts or [np.ones(codes.shape[1], bool)], axis=0)
 
 
-def _best(field: Field, score: Scorer, picks: tuple[int, ...]) -> tuple[int, float]:
+def _pick(field: Field, score: Scorer, alpha: float) -> tuple[int, ...]:
+    picks: tuple[int, ...] = ()
+    for _ in range(MOST_PICKS):
+        best, log_p = _best(field, score, picks, alpha)
+        if log_p > np.log(alpha):
+            break
+        picks = _settle(field, score, (*picks, best), alpha)
+    return picks
+
+
+def _best(field: Field, score: Scorer, picks: tuple[int, ...], alpha: float) -> tuple[int, float]:
     """Return the place of the slice that stands out most given the picks, and the log of its p-value.
 
     How much slices wander is judged with that slice picked too: what changed is not wandering.
@@ -134,8 +149,8 @@ def _best(field: Field, score: Scorer, picks: tuple[int, ...]) -> tuple[int, flo
     if not len(log_p):
         return -1, np.inf
     place = int(np.argmin(log_p))
-    if wandering := score(tuple(sorted({*picks, place}))).wandering if log_p[place] < 0 else 0.0:
-        log_p = scores.wander(wandering).log_p(field)
+    if log_p[place] <= np.log(alpha):
+        log_p = scores.wander(score(tuple(sorted({*picks, place}))).wandering).log_p(field)
         place = int(np.argmin(log_p))
     return place, float(log_p[place])
 
@@ -146,7 +161,7 @@ def _settle(field: Field, score: Scorer, picks: tuple[int, ...], alpha: float) -
         former = picks
         for place in range(len(picks)):
             others = picks[:place] + picks[place + 1 :]
-            best, log_p = _best(field, score, others)
+            best, log_p = _best(field, score, others, alpha)
             if log_p > np.log(alpha):
                 return _settle(field, score, others, alpha)
             picks = (*picks[:place], best, *picks[place + 1 :])
@@ -159,24 +174,25 @@ def _measure(
     field: Field, score: Scorer, place: int, picks: tuple[int, ...], cluster: int | None, alpha: float
 ) -> Pick:
     """Give a pick its excess: given the others, and given that the search named it."""
-    scores = score(tuple(sorted(set(picks) - {place}))).wander(score(tuple(sorted(picks))).wandering)
+    scores = score(tuple(one for one in picks if one != place)).wander(score(picks).wandering)
     height, naive = float(scores.heights()[place]), float(scores.gap[place])
     least = float(norm.isf(alpha / np.exp(field.penalties[int(height > 0), place])))
     steps = np.sign(naive) * np.linspace(0, max(3 * abs(naive), 10), 1000)
     steps = np.clip(steps, -scores.expected[place], scores.items[place] - scores.expected[place])
     there = (one[place] for one in (scores.noise, scores.variance))
     reached = np.maximum.accumulate(np.abs(signed_root(scores.items[place], scores.expected[place], steps, *there)))
-    excess, low, high = np.interp(_given_named(abs(height), least), reached, steps).tolist()
-    low, high = sorted((low, high))
+    means, weights = _given_named(abs(height), least)
+    low, high = np.interp(np.interp((0.025, 0.975), np.cumsum(weights), means), reached, steps)
+    excess = float(weights @ np.interp(means, reached, steps))
     member = _members(field.after.codes, *field.name(place))
     left, scatter = scores.left * member, scores.scatter * member
     carried = cluster is not None and _carried(left, scatter, field.after.codes[cluster])
     p_value = float(np.exp(min(scores.log_p(field)[place], 0)))
-    return Pick(*field.name(place), height, p_value, naive, excess, low, high, carried)
+    return Pick(*field.name(place), height, p_value, naive, excess, *sorted((float(low), float(high))), carried)
 
 
-def _given_named(score: float, least: float) -> tuple[float, float, float]:
-    """Return the mean behind a score that was named because it is above `least`: estimate, low and high.
+def _given_named(score: float, least: float) -> tuple[Array, Array]:
+    """Return what the mean behind a score may be that was named because it is above `least`: means and their weights.
 
     The likelihood is that of a normal score cut off at `least` (Zhong and Prentice 2008). Before, a mean is taken to be
     the likelier the more often it would be named, to the power `BELIEF`: with 0 the estimate is too low where a slice
@@ -186,8 +202,7 @@ def _given_named(score: float, least: float) -> tuple[float, float, float]:
     means = np.linspace(0, score + 6, 801)
     weights = norm.logpdf(score, means) - (1 - BELIEF) * norm.logsf(min(least, score), means)
     weights = np.exp(weights - weights.max())
-    low, high = np.interp((0.025, 0.975), np.cumsum(weights) / weights.sum(), means)
-    return float((weights @ means) / weights.sum()), float(low), float(high)
+    return means, weights / weights.sum()
 
 
 def _carried(gap: Array, noise: Array, code: Codes) -> bool:
@@ -199,11 +214,8 @@ def _carried(gap: Array, noise: Array, code: Codes) -> bool:
 
 def _detectable(field: Field, scores: Scores, alpha: float) -> Iterator[tuple[int, int, float, float, float]]:
     """Halve the interval of the excess that would be named in four of five cases until it is narrow."""
-    alone = [family for family in field.families if len(family.dimensions) == 1]
-    places = [(one.dimensions[0], int(value)) for one in alone for value in one.tested]
-    rows = np.array([field.find((dimension,), (value,)) for dimension, value in places], int)
-    told = np.isfinite(scores.variance[rows])  # not so where a pick holds the slice
-    places, rows = [place for place, here in zip(places, told, strict=True) if here], rows[told]
+    told = np.isfinite(scores.variance)  # not so where a pick holds the slice
+    rows = np.flatnonzero(told & ((field.kinds == 1) | (field.kinds == 2)))
     items, expected, noise, variance = (
         one[rows] for one in (scores.items, scores.expected, scores.noise, scores.variance)
     )
@@ -213,5 +225,6 @@ def _detectable(field: Field, scores: Scores, alpha: float) -> Iterator[tuple[in
         unlucky = excess - norm.isf(0.2) * np.sqrt(variance * (1 + excess / expected))
         named = signed_root(items, expected, unlucky, noise, variance) >= least
         low, high = np.where(named, low, excess), np.where(named, excess, high)
-    for place, *there in zip(places, items, expected, high, strict=True):
-        yield *place, *map(float, there)
+    for row, *there in zip(rows, items, expected, high, strict=True):
+        (dimension,), (value,) = field.name(int(row))
+        yield dimension, value, *map(float, there)
