@@ -65,6 +65,14 @@ def test_rows_come_in_the_order_of_a_managers_questions(page):
     ]  # fmt: skip
 
 
+def test_what_was_measured_otherwise_is_told_where_the_slices_are(answers):
+    strict = replace(answers.drivers.slices[0], where={"auditor": "q-1"}, measurement=True)
+    told = replace(answers, drivers=replace(answers.drivers, overall=None, slices=(strict,)), dates=())
+    where = next(row for row in write_page_one(told).rows if row.label == "Where")
+    assert [(claim.call, grade) for claim, grade in where.claims] == [("drivers.slices[0].excess", "shown")]
+    assert "auditor = q-1" in where.claims[0][0].sentence and "not the work" in where.claims[0][0].sentence
+
+
 def test_the_headline_holds_a_number_and_the_place(page):
     assert re.search(r"\d+\.\d", page.headline.sentence) and "policy = " in page.headline.sentence
 

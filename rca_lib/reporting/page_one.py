@@ -140,7 +140,7 @@ def _dates(answers: Answers) -> Iterator[Line]:
 
 
 def _places(answers: Answers) -> Iterator[Line]:
-    yield from _found(answers.drivers, "drivers", "slice", "everywhere", "none")
+    yield from _found(answers.drivers, "drivers", "slice", "everywhere", "measurement", "none")
 
 
 def _reasons(answers: Answers) -> Iterator[Line]:
@@ -209,19 +209,7 @@ def _badge(grade: str) -> str:
 
 
 def _plain(finding: Finding) -> dict[str, Any]:
-    estimate = finding.estimate
-    numbers = (
-        {"value": estimate.value, "low": estimate.low, "high": estimate.high, "unit": estimate.unit} if estimate else {}
-    )
-    return {
-        "question": finding.question,
-        "kind": finding.kind,
-        "sentence": finding.sentence,
-        "grade": finding.grade,
-        **numbers,
-        "where": dict(finding.where),
-        "since": finding.since,
-        "share": finding.share,
-        "p_value": finding.p_value,
-        "path": finding.path,
-    }
+    names = ("question", "kind", "sentence", "grade", "since", "share", "p_value", "path")
+    numbers = ("value", "low", "high", "unit") if finding.estimate else ()
+    plain = {name: getattr(finding, name) for name in names}
+    return plain | {name: getattr(finding.estimate, name) for name in numbers} | {"where": dict(finding.where)}
