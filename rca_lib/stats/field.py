@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 from scipy.stats import norm
 
@@ -37,8 +36,8 @@ class Family:
 class Field:
     """What is searched: the current audits, the baseline's model, and families of slices.
 
-    `kinds` holds each tested slice's: 0 everywhere, 1 one dimension, 2 one with many values, 3 two dimensions; `apart`
-    is true where the dimension is none of the work. `penalties` holds, for each of them, the log of the number of tests
+    `kinds` holds each tested slice's: 0 everywhere, 1 one dimension, 2 one with many values, 3 two dimensions; `work`
+    the dimensions of the work with few values. `penalties` holds, for each tested slice, the log of the number of tests
     that share its part of alpha: for better, for worse. `ratio` is how much the baseline's own noise adds to that of
     the current audits. `tilt` holds, for each value of the last dimension where it is one of raters, the log of how its
     share of the work grew.
@@ -50,7 +49,7 @@ class Field:
     logits: Array
     families: tuple[Family, ...]
     kinds: Codes
-    apart: NDArray[np.bool_]
+    work: tuple[int, ...]
     penalties: Array
     ratio: float
     tilt: Array
@@ -87,14 +86,13 @@ def open_field(
         if len(tested):
             counts = (one.ravel()[tested] for one in (count, errors_over(dimensions), expected))
             families.insert(0, Family(dimensions, kind, tested, *counts))
-    lengths = [len(one.tested) for one in families]
-    numbers = np.repeat([one.kind for one in families], lengths).astype(int)
-    apart = np.repeat([not alone.isdisjoint(one.dimensions) for one in families], lengths).astype(bool)
+    numbers = np.repeat([one.kind for one in families], [len(one.tested) for one in families]).astype(int)
     items, expected = np.hstack([np.zeros((2, 0)), *(np.array([one.items, one.expected]) for one in families)])
     penalties = _penalties(numbers, items, expected, alpha)
+    work = tuple(one.dimensions[0] for one in families if one.kind == 1 and one.dimensions[0] not in alone)
     ratio = 1 + float(after.items.sum() / before.items.sum())
     tilt = _tilt(before, after, sizes[-1]) if sizes[-1] >= MANY_VALUES else np.zeros(sizes[-1])
-    return Field(after, layout, baseline, logits, tuple(families), numbers, apart, penalties, ratio, tilt)
+    return Field(after, layout, baseline, logits, tuple(families), numbers, work, penalties, ratio, tilt)
 
 
 def _tilt(before: Cells, after: Cells, size: int) -> Array:

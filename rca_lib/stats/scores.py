@@ -10,7 +10,7 @@ from scipy.special import expit, logit, xlogy
 from scipy.stats import norm
 
 from rca_lib.stats.cells import Array, Cells, Codes, Table, moments
-from rca_lib.stats.drift import CALM, find_drift, find_wandering, thin_cells
+from rca_lib.stats.drift import find_drift, find_wandering, thin_cells
 from rca_lib.stats.expected import fit_together
 from rca_lib.stats.field import Field
 from rca_lib.stats.precision import Precision, sum_effects, sum_rows
@@ -18,7 +18,8 @@ from rca_lib.stats.precision import Precision, sum_effects, sum_rows
 LOOSE = 0.01  # the precision of a pick's shift before the current audits are seen
 TILTED = 200.0  # that of how much worse those are, per log of it, whose share of the work grew
 LEAST_VALUES = 20  # of one dimension each, before these are judged among themselves
-WILD = 1.5  # the scatter (times chance) at which they wander although all slices together do not seem to
+FAR = 1000.0  # a shift of the log odds beyond any that occurs
+PART = 0.3  # of an error, that none is taken for; less the more there are
 MARGIN = 0.6  # standard errors that the estimate of drift is taken high: too little is a false alarm
 
 
@@ -28,8 +29,9 @@ class Scores:
 
     `gap` errors beyond the `expected` among the `items`, `noise` the variance of errors, `variance` that of `gap`
     (infinite where the picks leave nothing to tell), `info` what a slice tells of its log odds. `wandering` is by how
-    much (variance of the log odds) slices of its kind move beyond chance. `shifts` are the picks' log odds, `tilted`
-    those of the last dimension's values whose share of the work grew, `left` and `scatter` each cell's gap and noise.
+    much (variance of the log odds) values, and pairs of them, move beyond chance. `shifts` are the picks' log odds,
+    `tilted` those of the last dimension's values whose share of the work grew, `left` and `scatter` each cell's gap and
+    noise.
     """
 
     gap: Array
@@ -38,15 +40,11 @@ class Scores:
     info: Array
     items: Array
     expected: Array
-    wandering: Array
+    wandering: tuple[float, float]
     shifts: Array
     tilted: Array
     left: Array
     scatter: Array
-
-    def wander(self, wandering: Array) -> Scores:
-        """Allow for slices that wander."""
-        return replace(self, variance=self.variance + wandering * np.square(self.info))
 
     def heights(self) -> Array:
         """Return the gaps in standard deviations."""
@@ -58,8 +56,8 @@ class Scores:
         return norm.logsf(np.abs(height)) + np.where(height > 0, field.penalties[1], field.penalties[0])
 
 
-def score_slices(field: Field, members: Array) -> Scores:
-    """Score every slice of a field given the picks (rows of 0 and 1 over the cells).
+def score_slices(field: Field, members: Array, wandering: tuple[float, float] = (0.0, 0.0)) -> Scores:
+    """Score every slice of a field given the picks (rows of 0 and 1 over the cells) and how far values, pairs wander.
 
     Notes
     -----
@@ -78,6 +76,7 @@ def score_slices(field: Field, members: Array) -> Scores:
     plain = [over, gap_over] if thin is field else [sums(one) for one in moments(field.after, chance)[::2]]
     tables = (over, over if noise is info else sums(noise), gap_over, *plain)
     (infos, noises, gaps, plain_infos, plain_gaps), effects = _sum_slices(field, tables, picked)
+    drift |= {one: wandering[0] for one in field.work if wandering[0]}
     known, columns = _know(field, over, picked, (members * info) @ members.T + np.diag(firm), drift)
     pull = np.concatenate([sum_effects(gap_over, sizes, ())[0], members @ gap])
     (pull, *_), half = np.split(known.halve(np.vstack([pull, effects])[:, columns]), [1])
@@ -87,6 +86,7 @@ def score_slices(field: Field, members: Array) -> Scores:
     shift = (gaps - half @ pull) / precision
     doubts = [field.baseline.doubt(family.dimensions, family.tested) for family in field.families]
     error = noises / np.square(infos) + 1 / precision - 1 / infos + np.hstack([np.zeros(0), *doubts])
+    error = error + wandering[1] * (field.kinds == 3)
     items, errors = np.hstack([np.zeros((2, 0)), *(np.array([one.items, one.errors]) for one in field.families)])
     expected = np.maximum(errors - plain_gaps, 1e-9)
     grown = max(1.0, float(errors.sum() / max(expected.sum(), 1.0)))
@@ -108,15 +108,19 @@ def _sum_slices(field: Field, tables: Sequence[Table], picked: Sequence[Table]) 
     return np.hstack(sums[::-1]), np.vstack(effects[::-1])
 
 
-def _wander(field: Field, shift: Array, error: Array) -> Array:
-    """Return how far slices wander; values are judged among values, as a few of them move very many pairs."""
-    clear, single = np.isfinite(error), field.kinds < 3
-    every = find_wandering(shift[clear], error[clear])
-    values = clear & (field.kinds == 1) & ~field.apart
-    if values.sum() < LEAST_VALUES:
-        return np.full(len(shift), every)
-    own = find_wandering(shift[values], error[values], calm=CALM if every else WILD)
-    return np.where(single, own, max(own, every))
+def _wander(field: Field, shift: Array, error: Array) -> tuple[float, float]:
+    """Return how far values wander, and pairs beyond that; values are judged by themselves, as few move many pairs.
+
+    What is picked (its error is infinite) moved as far as any.
+    """
+    raised = [np.sign(family.errors - family.expected) for family in field.families]
+    members = [np.full(len(one.tested), one.kind == 1 and one.dimensions[0] in field.work) for one in field.families]
+    values = np.hstack([np.zeros(0, bool), *members])
+    clear = np.isfinite(error)
+    shift, error = np.where(clear, shift, FAR * np.hstack([np.zeros(0), *raised])), np.where(clear, error, 1.0)
+    every = find_wandering(shift, error)
+    own = find_wandering(shift[values], error[values]) if values.sum() >= LEAST_VALUES else every
+    return own, max(every - 2 * own, 0.0)
 
 
 def _fit(field: Field, members: Array, firm: Array) -> tuple[Field, Array, Array, dict[int, float]]:
@@ -166,7 +170,7 @@ def _drift(field: Field, logits: Array, lost: int, *, margin: float) -> dict[int
             place = field.after.codes[family.dimensions[0]]
             gaps, slopes, spread = (np.bincount(place, one)[family.tested] for one in (gap, info, noise))
             spread = np.maximum(spread + np.square(half).sum(1), 1e-9)
-            variance = find_drift(np.square(gaps), spread, np.square(slopes), margin)
+            variance = find_drift(np.square(gaps), spread, np.square(slopes), margin=margin)
             if variance > 0:
                 drift[family.dimensions[0]] = variance * number / max(number - lost, number / 2)
     return drift
@@ -200,12 +204,16 @@ def _know(
 def signed_root(items: Array, expected: Array, gap: Array, noise: Array, variance: Array) -> Array:
     """Return gaps as scores: normal of variance 1 when nothing changed, also where few errors are expected.
 
-    `noise` is the variance that drawing errors gives, `variance` the whole one; the difference is taken as doubt about
-    the log odds. Where that is infinite the score is 0.
+    Where next to no errors are left the root of the deviance is too large; a part of an error more mends that. Of
+    Poisson counts with 3 to 40 expected the score is within 0.09 of that of the chance of fewer and half that of as
+    many (mid-p). `noise` is the variance that drawing errors gives, `variance` the whole one; the difference is taken
+    as doubt about the log odds. Where that is infinite the score is 0.
     """
     told, variance = np.isfinite(variance), np.where(np.isfinite(variance), variance, 1.0)
     chance = np.clip(expected / items, 1e-12, 1 - 1e-12)
     errors, curve = np.clip(expected + gap, 0, items), items * chance * (1 - chance)
+    part = np.minimum(PART / (1 + np.where(gap < 0, errors, items - errors)), np.abs(gap))
+    errors = np.where(gap < 0, errors + part, errors - part)
     scale, doubt = np.minimum(noise, variance) / curve, np.maximum(variance - noise, 0) / np.square(curve)
     middle, shift = logit(chance) - doubt / 2 * (1 - 2 * chance), np.zeros_like(gap)
     mean = start = items * expit(middle)

@@ -86,21 +86,23 @@ def search_slices(
     Notes
     -----
     Each audit's expected error comes from a shrunk logistic model of the baseline; a slice's score (`score_slices`) is
-    how far its errors are from that, given the picks. The best slice is picked, the rest is scored again (Bonferroni at
-    each step), and every pick is replaced or dropped when the others explain it; everywhere is named only where no
-    shorter list says the same. Blind to a change that only shows in three dimensions together, and to one that is no
-    larger than what cells scatter or most slices wander by.
+    how far its errors are from that, given the picks. A first, bold round of picks leaves what tells how far slices
+    wander. Then the best slice is picked, the rest is scored again (Bonferroni at each step), and every pick is
+    replaced or dropped when the others explain it; everywhere is named only where no shorter list says the same. Blind
+    to a change that only shows in three dimensions together, and to one that is no larger than what cells scatter or
+    most slices wander by.
     """
     apart = frozenset(alone) | (frozenset() if cluster is None else {cluster})
     field = open_field(before, after, tuple(sizes), alone=apart, pairs=pairs, alpha=alpha)
-    score = cache(partial(_score, field))
+    bold = cache(partial(_score, field))
+    wandering = bold(_pick(field, bold, alpha, settle=False)).wandering
+    score = cache(partial(_score, field, wandering=wandering)) if any(wandering) else bold
     picks = _pick(field, score, alpha)
     if whole := [place for place in picks if not field.name(place)[0]]:
         penalties = field.penalties.copy()
         penalties[:, whole] = np.inf
         other = _pick(replace(field, penalties=penalties), score, alpha)
-        picks = min(picks, other or picks, key=lambda one: (len(one), (score(tuple(sorted(one))).shifts < 0).sum()))
-    picks = tuple(sorted(picks))
+        picks = min(picks, other or picks, key=lambda one: (len(one), (score(one).shifts < 0).sum()))
     named = [_measure(field, score, place, picks, cluster, alpha) for place in picks]
     while named and max(one.p_value for one in named) > alpha:
         weakest = int(np.argmax([one.p_value for one in named]))
@@ -110,7 +112,7 @@ def search_slices(
     final = score(picks)
     *effects, last = field.baseline.effects
     baseline = replace(field.baseline, effects=(*effects, last + final.tilted))
-    detectable = tuple(_detectable(field, final.wander(final.wandering), alpha))
+    detectable = tuple(_detectable(field, final, alpha))
     return Search(
         tuple(named[one] for one in order), final.shifts[order], baseline, detectable, field.penalties.shape[1]
     )
@@ -119,9 +121,9 @@ def search_slices(
 Scorer = Callable[[tuple[int, ...]], Scores]
 
 
-def _score(field: Field, places: tuple[int, ...]) -> Scores:
+def _score(field: Field, places: tuple[int, ...], *, wandering: tuple[float, float] = (0.0, 0.0)) -> Scores:
     members = [_members(field.after.codes, *field.name(place)) for place in places]
-    return score_slices(field, np.array(members, float).reshape(len(places), len(field.logits)))
+    return score_slices(field, np.array(members, float).reshape(len(places), len(field.logits)), wandering)
 
 
 def _members(codes: Codes, dimensions: Sequence[int], values: Sequence[int]) -> NDArray[np.bool_]:
@@ -129,42 +131,35 @@ def _members(codes: Codes, dimensions: Sequence[int], values: Sequence[int]) -> 
     return np.all(parts or [np.ones(codes.shape[1], bool)], axis=0)
 
 
-def _pick(field: Field, score: Scorer, alpha: float) -> tuple[int, ...]:
+def _pick(field: Field, score: Scorer, alpha: float, *, settle: bool = True) -> tuple[int, ...]:
+    """Pick the best slice given the others, in order of their places, until no further one stands out."""
     picks: tuple[int, ...] = ()
     for _ in range(MOST_PICKS):
-        best, log_p = _best(field, score, picks, alpha)
+        best, log_p = _best(field, score, picks)
         if log_p > np.log(alpha):
             break
-        picks = _settle(field, score, (*picks, best), alpha)
+        picks = tuple(sorted({*picks, best}))
+        picks = _settle(field, score, picks, alpha) if settle else picks
     return picks
 
 
-def _best(field: Field, score: Scorer, picks: tuple[int, ...], alpha: float) -> tuple[int, float]:
-    """Return the place of the slice that stands out most given the picks, and the log of its p-value.
-
-    How much slices wander is judged with that slice picked too: what changed is not wandering.
-    """
-    scores = score(tuple(sorted(picks)))
-    log_p = scores.log_p(field)
-    if not len(log_p):
-        return -1, np.inf
-    place = int(np.argmin(log_p))
-    if log_p[place] <= np.log(alpha):
-        log_p = scores.wander(score(tuple(sorted({*picks, place}))).wandering).log_p(field)
-        place = int(np.argmin(log_p))
-    return place, float(log_p[place])
+def _best(field: Field, score: Scorer, picks: tuple[int, ...]) -> tuple[int, float]:
+    """Return the place of the slice that stands out most given the picks, and the log of its p-value."""
+    log_p = score(picks).log_p(field)
+    place = int(np.argmin(log_p)) if len(log_p) else -1
+    return place, float(log_p[place]) if len(log_p) else np.inf
 
 
 def _settle(field: Field, score: Scorer, picks: tuple[int, ...], alpha: float) -> tuple[int, ...]:
     """Replace each pick by the best slice given the others, or drop it when they explain it, until nothing moves."""
     for _ in range(3 if len(picks) > 1 else 0):
         former = picks
-        for place in range(len(picks)):
-            others = picks[:place] + picks[place + 1 :]
-            best, log_p = _best(field, score, others, alpha)
+        for place in former:
+            others = tuple(one for one in picks if one != place)
+            best, log_p = _best(field, score, others)
             if log_p > np.log(alpha):
                 return _settle(field, score, others, alpha)
-            picks = (*picks[:place], best, *picks[place + 1 :])
+            picks = tuple(sorted({*others, best}))
         if picks == former:
             break
     return picks
@@ -174,7 +169,7 @@ def _measure(
     field: Field, score: Scorer, place: int, picks: tuple[int, ...], cluster: int | None, alpha: float
 ) -> Pick:
     """Give a pick its excess: given the others, and given that the search named it."""
-    scores = score(tuple(one for one in picks if one != place)).wander(score(picks).wandering)
+    scores = score(tuple(one for one in picks if one != place))
     height, naive = float(scores.heights()[place]), float(scores.gap[place])
     least = float(norm.isf(alpha / np.exp(field.penalties[int(height > 0), place])))
     steps = np.sign(naive) * np.linspace(0, max(3 * abs(naive), 10), 1000)

@@ -149,9 +149,9 @@ def _draw_counts(draw: np.random.Generator, plans: tuple) -> Case:
     names, causes = [f"attribute {place}" for place in range(len(sizes))], []
     chances, changed = (expit(base), expit(moved)), expit(moved)
     for parts, _, low, high in plans:
-        chosen, odds = draw.choice(len(sizes), draw.choice(parts), replace=False), np.log(draw.uniform(low, high))
-        places = [_choose_cells(draw, codes, chosen, items[1]) for _ in range(int(draw.integers(1, 4)))]
-        for where, inside in {tuple(where.values()): (where, inside) for where, inside in places}.values():
+        odds = np.log(draw.uniform(low, high))
+        for where in _choose_places(draw, codes, int(draw.choice(parts)), items[1]):
+            inside = np.logical_and.reduce([codes[one] == value for one, value in where.items()])
             changed = np.where(inside, expit(moved + odds), changed)
             excess = float((items[1] * (changed - chances[1]))[inside].sum())
             spread = np.sqrt((items[1] * chances[1] * (1 - chances[1]))[inside].sum() * 2)
@@ -167,14 +167,15 @@ def _draw_counts(draw: np.random.Generator, plans: tuple) -> Case:
     return Case([table[table["items"] > 0].reset_index(drop=True) for table in tables], names, causes)
 
 
-def _choose_cells(
-    draw: np.random.Generator, codes: np.ndarray, chosen: np.ndarray, items: np.ndarray
-) -> tuple[dict[int, int], np.ndarray]:
+def _choose_places(draw: np.random.Generator, codes: np.ndarray, order: int, items: np.ndarray) -> list[dict[int, int]]:
+    """Draw one to three values (or pairs) of the same dimensions, each with 1 to 30 % of the items and four cells."""
     while True:
-        where = {int(one): int(codes[one, draw.choice(len(items), p=items / items.sum())]) for one in chosen}
-        inside = np.logical_and.reduce([codes[one] == value for one, value in where.items()])
-        if 0.01 < items[inside].sum() / items.sum() < 0.3 and inside.sum() >= 4:
-            return where, inside
+        chosen = draw.choice(len(codes), order, replace=False)
+        values, place, cells = np.unique(codes[chosen], axis=1, return_inverse=True, return_counts=True)
+        share = np.bincount(place, items) / items.sum()
+        fit = draw.permutation(np.flatnonzero((share > 0.01) & (share < 0.3) & (cells >= 4)))[: draw.integers(1, 4)]
+        if len(fit):
+            return [{int(one): int(values[row, at]) for row, one in enumerate(chosen)} for at in fit]
 
 
 def _draw_site(draw: np.random.Generator, markets: int) -> dict[str, np.ndarray]:
