@@ -52,6 +52,7 @@ def find_wandering(shift: Array, error: Array) -> float:
         low, high = np.quantile(shift / np.sqrt(error**2 + variance), (0.25, 0.75))
         return float((high - low) / (norm.ppf(0.75) - norm.ppf(0.25)))
 
+    # The standard error of this spread is 1.17 / √n of it, that of its square twice as much.
     if spread(0.0) <= max(CALM, 1 + 3 / np.sqrt(len(shift))):
         return 0.0
     variance = 9.0 if spread(9.0) > 1 else brentq(lambda variance: spread(variance) - 1, 0.0, 9.0, xtol=1e-8)

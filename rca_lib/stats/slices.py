@@ -145,9 +145,8 @@ def _pick(field: Field, score: Scorer, alpha: float, *, settle: bool = True) -> 
 
 def _best(field: Field, score: Scorer, picks: tuple[int, ...]) -> tuple[int, float]:
     """Return the place of the slice that stands out most given the picks, and the log of its p-value."""
-    log_p = score(picks).log_p(field)
-    place = int(np.argmin(log_p)) if len(log_p) else -1
-    return place, float(log_p[place]) if len(log_p) else np.inf
+    log_p = np.append(score(picks).log_p(field), np.inf)  # there may be nothing to test
+    return int(np.argmin(log_p)), float(log_p.min())
 
 
 def _settle(field: Field, score: Scorer, picks: tuple[int, ...], alpha: float) -> tuple[int, ...]:
