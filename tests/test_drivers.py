@@ -301,3 +301,24 @@ def test_the_waterfall_has_a_bar_per_part_and_the_answer_as_title():
     ends = [bar.get_x() + bar.get_width() for bar in ax.patches]
     assert ends[-1] == pytest.approx(drivers.after.value)
     assert " ".join(ax.get_title(loc="left").split()) == drivers.summary()
+
+
+@pytest.mark.parametrize("seed", [29, 45, 69, 187, 222, 232, 325, 887])
+def test_odd_tables_are_answered_and_excess_lies_in_its_interval(seed):
+    draw = np.random.default_rng(seed)
+    sizes = draw.choice([1, 2, 3, 39, 60, 400], 3)
+
+    def period(times):
+        number = int(draw.choice([2, 30, 500, 5000]))
+        table = pd.DataFrame({f"d{place}": draw.integers(0, size, number) for place, size in enumerate(sizes)})
+        chance = draw.choice([0.0, 0.05, 0.5, 1.0])
+        table["error"] = (draw.random(number) < chance).astype(int)
+        if seed % 2:
+            return table.assign(weight=draw.uniform(0.1, 9, number))
+        counts = count_errors(table, list(table)[:3])
+        return counts[list(table)[:3]].assign(items=counts["items"] * times, errors=counts["errors"] * times)
+
+    drivers = rank_drivers(period(10**5), period(10**5), ["d0", "d1", "d2"])
+    assert drivers.mix.value + drivers.rate.value == pytest.approx(drivers.change.value, abs=1e-12)
+    assert all(one.excess.low <= one.excess.value <= one.excess.high for one in drivers.named)
+    assert drivers.summary() and len(drivers.to_frame()) == len(drivers.named)

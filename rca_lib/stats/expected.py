@@ -80,17 +80,18 @@ def _fit_effects(cells: Cells, layout: Layout, centre: float) -> tuple[Array, Pr
         info, _, gap = moments(cells, expit(_sum_up(cells.codes, centre + float(first[0]), others)))
         prior = np.concatenate([[0.01], 1 / (np.repeat(variances, sizes) * room)])
         told, slope = inform(layout.sum_tables(info), sizes), sum_effects(layout.sum_tables(gap), sizes, ())[0]
-        corner, edge, wide = told.corner + np.diag(prior[: ends[-2]]), told.edge, told.wide + prior[ends[-2] :]
-        lean = (edge / wide).T
-        inverse = np.linalg.inv(corner - edge @ lean)
+        known = Precision(told.corner + np.diag(prior[: ends[-2]]), told.edge, told.wide + prior[ends[-2] :])
+        reduced, lean = known.reduce()
+        inverse = np.linalg.inv(reduced)
         pull, push = np.split(slope - prior * effects, ends[-2:-1])
         step = np.clip(inverse @ (pull - lean.T @ push), -2, 2)
-        effects = effects + np.concatenate([step, np.clip(push / wide - lean @ step, -2, 2)])
-        spreads = np.concatenate([np.diag(inverse), 1 / wide + np.square(lean @ np.linalg.cholesky(inverse)).sum(1)])
+        effects = effects + np.concatenate([step, np.clip(push / known.wide - lean @ step, -2, 2)])
+        root = lean @ np.linalg.cholesky(inverse)
+        spreads = np.concatenate([np.diag(inverse), 1 / known.wide + np.square(root).sum(1)])
         former, variances = variances, _variances(effects, spreads, 1 / prior, ends)
         if np.abs(step).max() < NEAR and np.abs(variances / former - 1).max() < 0.02:
             break
-    return effects, Precision(corner, edge, wide)
+    return effects, known
 
 
 def _sum_up(codes: Codes, intercept: float, effects: Iterable[Array]) -> Array:

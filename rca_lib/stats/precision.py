@@ -25,9 +25,15 @@ class Precision:
     def halve(self, rows: Array) -> Array:
         """Return rows whose inner products are the covariances of sums of effects, given as rows over all effects."""
         narrow, last = np.hsplit(rows, [len(self.corner)])
-        lean = (self.edge / self.wide).T
-        root = np.linalg.cholesky(np.linalg.inv(self.corner - self.edge @ lean))
+        reduced, lean = self.reduce()
+        values, vectors = np.linalg.eigh(reduced)
+        root = vectors / np.sqrt(np.maximum(values, 1e-12 * values[-1]))  # rounding may leave some below 0
         return np.hstack([(narrow - last @ lean) @ root, last / np.sqrt(self.wide)])
+
+    def reduce(self) -> tuple[Array, Array]:
+        """Return the precision of all effects but the last dimension's, and how much these lean on each of them."""
+        lean = (self.edge / self.wide).T
+        return self.corner - self.edge @ lean, lean
 
     def loosen(self, variance: float) -> Precision:
         """Give each effect of the last dimension this much more variance."""

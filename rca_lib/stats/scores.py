@@ -80,19 +80,20 @@ def score_slices(field: Field, members: Array, wandering: tuple[float, float] = 
     known, columns = _know(field, over, picked, (members * info) @ members.T + np.diag(firm), drift)
     pull = np.concatenate([sum_effects(gap_over, sizes, ())[0], members @ gap])
     (pull, *_), half = np.split(known.halve(np.vstack([pull, effects])[:, columns]), [1])
+    infos = np.maximum(infos, 1e-9)  # where all is an error, or nothing
     precision = infos - np.square(half).sum(1)
     clear = precision > 10 * LOOSE
     precision = np.where(clear, precision, 1.0)
     shift = (gaps - half @ pull) / precision
     doubts = [field.baseline.doubt(family.dimensions, family.tested) for family in field.families]
     error = noises / np.square(infos) + 1 / precision - 1 / infos + np.hstack([np.zeros(0), *doubts])
-    error = error + wandering[1] * (field.kinds == 3)
+    error = np.where(clear, error + wandering[1] * (field.kinds == 3), np.inf)
     items, errors = np.hstack([np.zeros((2, 0)), *(np.array([one.items, one.errors]) for one in field.families)])
     expected = np.maximum(errors - plain_gaps, 1e-9)
     grown = max(1.0, float(errors.sum() / max(expected.sum(), 1.0)))
-    wandering = _wander(field, shift, np.where(clear, np.sqrt(grown * error), np.inf))
+    wandering = _wander(field, shift, np.sqrt(grown * error))
     return Scores(
-        shift * plain_infos, noises * plain_infos / infos, np.where(clear, error * np.square(plain_infos), np.inf),
+        shift * plain_infos, noises * plain_infos / infos, error * np.square(np.maximum(plain_infos, 1e-9)),
         plain_infos, items, expected, wandering, shifts[1:], shifts[0] * field.tilt, gap, noise,
     )  # fmt: skip
 
@@ -214,7 +215,10 @@ def signed_root(items: Array, expected: Array, gap: Array, noise: Array, varianc
     errors, curve = np.clip(expected + gap, 0, items), items * chance * (1 - chance)
     part = np.minimum(PART / (1 + np.where(gap < 0, errors, items - errors)), np.abs(gap))
     errors = np.where(gap < 0, errors + part, errors - part)
-    scale, doubt = np.minimum(noise, variance) / curve, np.maximum(variance - noise, 0) / np.square(curve)
+    scale, doubt = (
+        np.maximum(np.minimum(noise, variance) / curve, 1e-9),
+        np.maximum(variance - noise, 0) / np.square(curve),
+    )
     middle, shift = logit(chance) - doubt / 2 * (1 - 2 * chance), np.zeros_like(gap)
     mean = start = items * expit(middle)
     for _ in range(12 if np.any(doubt) else 0):
