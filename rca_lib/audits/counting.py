@@ -55,20 +55,19 @@ def count_errors(audits: Any, by: Sequence[str] = (), *, sort: bool = True) -> p
     counted = {"items", "errors"} <= set(column_names(audits))
     table = open_table(_as_audits(audits) if counted else audits, needs=by)
     weighted = "weight" in column_names(audits)
-    items = nw.col("items").cast(nw.Float64) if counted else nw.lit(1.0)
-    more = {
-        "weight": nw.col("weight") * items,
-        "weighted_errors": nw.col("weight") * nw.col("error"),
-        "squared_weight": nw.col("weight") * nw.col("weight") * items,
-    }
-    unknown = nw.col("error").is_null().cast(nw.Int64)
-    table = table.select(*by, "error", items=items, unknown=unknown, **(more if weighted else {}))
-    sums = [nw.col("error").sum().alias("errors"), *(nw.col(name).sum() for name in ("items", "unknown"))]
-    sums += [nw.col(name).sum() for name in more] if weighted else []
-    keys = list(by)
+    parts = {"items": nw.col("items").cast(nw.Float64)} if counted else {}
+    error, weight, items = nw.col("error"), nw.col("weight"), parts.get("items", nw.lit(1.0))
+    if weighted:
+        parts |= {
+            "weight": weight * items, "weighted_errors": weight * error, "squared_weight": weight * weight * items
+        }  # fmt: skip
+    keys, table = list(by), table.select(*by, "error", **parts)
+    sums = [error.sum().alias("errors"), error.count().alias("known"), nw.len().alias("rows")]
+    sums += [nw.col(name).sum() for name in parts]
     counts = collect(table.group_by(*keys).agg(*sums) if keys else table.select(*sums))
-    if unknown := int(counts.pop("unknown").fillna(0).sum()):
+    if unknown := int((counts["rows"] - counts["known"]).sum()):
         raise DataError("label or truth is missing", column="truth", rows=unknown, mend="leave such rows out")
+    counts = counts if counted else counts.assign(items=counts["rows"])
     if not weighted:
         counts = counts.assign(weight=counts["items"], weighted_errors=counts["errors"], squared_weight=counts["items"])
     counts[list(COUNTS)] = counts[list(COUNTS)].fillna(0).astype({"items": "int64", "errors": "int64"})
