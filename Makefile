@@ -39,9 +39,13 @@ lab: setup ## JupyterLab on notebooks/
 build/peers: tests/benchmarks/peers.lock | setup # what the benchmarks compare with, apart from .venv
 	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --target $@ --requirement tests/benchmarks/peers.lock
 
-bench: build/peers ## the tables of "Since when" in the README (about twenty minutes)
+build/peers_truth: tests/benchmarks/peers_truth.lock | setup # the same for who judges rightly
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --target $@ --requirement tests/benchmarks/peers_truth.lock
+
+bench: build/peers build/peers_truth ## the tables of "Since when" and "Whose error" in the README (about half an hour)
 	@PYTHONPATH=build/peers $(BIN)/python tests/benchmarks/bench_trend.py --per-kind 1000 $(BENCH)
 	@PYTHONPATH=build/peers $(BIN)/python tests/benchmarks/bench_screening.py
+	@PYTHONPATH=build/peers_truth $(BIN)/python tests/benchmarks/bench_truth.py --cases 3 $(BENCH_TRUTH)
 
 lock: ## pin the newest versions anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock

@@ -16,24 +16,35 @@ _HOMES = {
     "questions.rivals": "weigh_rivals",
     "questions.taxonomy": "tag_errors",
     "questions.disagreement": "cluster_disagreements show_examples",
-    "questions.reliability": "measure_agreement ratings_from_audits",
+    "questions.reliability": "measure_agreement",
+    "questions.appraisal": "appraise_raters",
+    "questions.truth": "infer_truth review_truth",
+    "questions.explanations": "explain_disagreements",
+    "questions.raters": "rank_raters",
+    "questions.auditors": "compare_auditors",
+    "questions.correction": "correct_accuracy",
     "questions.causes": "rank_causes",
     "questions.actions": "propose_actions",
     "questions.portfolio": "compare_sites",
     "findings": "Claim DataError Estimate Finding Rate",
+    "audits.ratings": "ratings_from_audits",
     "audits.counting": "count_errors count_steps keep_proportional keep_slice",
-    "audits.store": "open_case open_ledger open_store read_events read_targets",
+    "audits.store": "open_calibration open_case open_ledger open_store read_events read_targets",
     "audits.intake": "take_in",
     "audits.mapping": "read_mapping",
     "audits.taxonomy_file": "read_taxonomy",
     "audits.synthetic": "simulate_audits demo_simulation",
     "reporting.deep_dive": "answer_questions compare_last_periods",
+    "reporting.calibration": "answer_calibration",
     "reporting.page_one": "write_page_one save_page",
     "reporting.verification": "verify_report",
     "reporting.index": "link_reports",
-    "reporting.display": "show_figure show_table show_words",
+    "reporting.display": "save_table show_figure show_table show_words",
 }
-_PLOTS = ("disagreement", "drivers", "portfolio", "quality", "reliability", "screening", "taxonomy", "trend")
+_PLOTS = (
+    "auditors", "disagreement", "drivers", "explanations", "portfolio", "quality", "raters", "reliability", "screening",
+    "taxonomy", "trend",
+)  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 _HOME_OF |= {f"plot_{noun}": f"reporting.plots.{noun}" for noun in _PLOTS}
 

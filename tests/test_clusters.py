@@ -3,7 +3,8 @@ import pandas as pd
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
-from rca_lib.stats.clusters import READ, _set_apart, read_texts, split_texts
+from rca_lib.stats.clusters import READ, STABLE, _set_apart, split_texts
+from rca_lib.stats.texts import read_texts
 
 TOPICS = (
     "screen stayed black and the video never loaded",
@@ -46,10 +47,10 @@ def test_texts_without_a_topic_are_hardly_ever_split():
         [f"w{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(200)],
         0,
     )
-    for seed in range(6):
+    for seed in range(4):
         found = split_texts([" ".join(random.choice(vocabulary, 9)) for _ in range(200)], seed=seed)
         split += len(found.terms) > 1
-        assert found.stability < 0.6
+        assert found.stability < STABLE
         assert set(found.parts) == {0} and found.terms == ((),)
     assert split == 0
 
@@ -69,7 +70,7 @@ def test_one_text_many_times_or_no_words_are_not_split():
 def test_a_handful_of_odd_texts_makes_no_part():
     split = split_texts([TOPICS[0]] * 190 + [TOPICS[1]] * 10)
     assert split.terms == ((),)
-    assert split.stability > 0.9  # stable, but too small: SMALLEST is 15
+    assert split.stability == 0.0  # too small to be tried: SMALLEST is 15
     assert len(split_texts([TOPICS[0]] * 190 + [TOPICS[1]] * 15).terms) == 2
 
 
@@ -114,7 +115,7 @@ def test_the_words_of_a_part_are_those_computed_by_hand():
 def test_the_same_seed_gives_the_same_split_and_the_names_hold_from_period_to_period():
     texts, _ = _planted(1, (90, 70))
     assert split_texts(texts, seed=5) == split_texts(texts, seed=5)
-    names = {split_texts(_planted(seed, (90, 70))[0], seed=seed).terms for seed in range(4)}
+    names = {split_texts(_planted(seed, (90, 70))[0], seed=seed).terms for seed in range(2)}
     assert names == {(("black", "loaded"), ("dialect", "local"))}
 
 

@@ -43,11 +43,11 @@ def plan(file, text, held=HELD, **options):
 def test_every_site_and_month_with_audits_is_a_run_and_the_portfolio_comes_last(batch_file):
     runs = plan(batch_file, "", given={"store": "audits"})
     assert [run.folder for run in runs] == [
-        "lisbon/2026-01", "lisbon/2026-02", "lisbon/2026-03", "NO/2026-03", "_portfolio"
+        "lisbon/2026-01", "lisbon/2026-02", "lisbon/2026-03", "NO/2026-03", "_ground_truth", "_portfolio"
     ]  # fmt: skip
-    assert [run.stage for run in runs] == [0, 0, 0, 0, 1]
+    assert [run.stage for run in runs] == [0, 0, 0, 0, 0, 1]
     assert runs[3].parameters == {"site": "NO", "period": "2026-03"}
-    assert runs[4].parameters == {
+    assert runs[5].parameters == {
         "sites": ["lisbon", "NO"], "periods": ["2026-01", "2026-02", "2026-03"], "store": "audits"
     }  # fmt: skip
 
@@ -77,7 +77,7 @@ def test_a_folder_of_a_site_never_leaves_the_batch_nor_hides(batch_file):
 def test_weeks_and_quarters_are_runs_where_the_site_has_audits_in_them(batch_file):
     runs = plan(batch_file, "periods: [2026-Q1, 2026-W07, 2026-W07]\n")
     # Week 7 is 9 to 15 February, when only lisbon has audits.
-    assert [run.folder for run in runs[:-1]] == ["lisbon/2026-Q1", "lisbon/2026-W07", "NO/2026-Q1"]
+    assert [run.folder for run in runs[:-2]] == ["lisbon/2026-Q1", "lisbon/2026-W07", "NO/2026-Q1"]
 
 
 def test_one_site_and_one_period_leave_out_what_covers_all(batch_file):
@@ -130,7 +130,7 @@ def test_a_fault_is_one_error_that_names_file_key_and_mend(batch_file, text, say
         ("batch: ../x\n", "batch is '../x', not a name for a folder"),
         (
             "batch: x\nnotebooks: {deep: a.ipynb}\n",
-            "notebooks is 'deep', not a notebook for deep_dive, portfolio, intake",
+            "notebooks is 'deep', not a notebook for deep_dive, ground_truth, portfolio, intake",
         ),
         ("batch: x\nnotebooks: {deep_dive: depe.ipynb}\n", "there is no depe.ipynb; the nearest known is 'deep.ipynb'"),
     ],

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rca_lib.audits.ratings import ratings_from_audits
 from rca_lib.findings import DataError
-from rca_lib.questions.reliability import measure_agreement, ratings_from_audits
+from rca_lib.questions.reliability import measure_agreement
 from rca_lib.reporting.plots.reliability import plot_reliability
 from rca_lib.stats.rates import wilson
 

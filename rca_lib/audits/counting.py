@@ -158,6 +158,13 @@ def column_names(audits: Any) -> list[str]:
     return nw.from_native(audits).lazy().collect_schema().names()
 
 
+def has_values(audits: Any, name: str) -> bool:
+    """Tell whether a table has a column, and a value in it."""
+    if name not in column_names(audits):
+        return False
+    return bool(len(collect(nw.from_native(audits).lazy().filter(~nw.col(name).is_null()).select(name).head(1))))
+
+
 def keep_slice(audits: Any, where: Mapping[str, str]) -> Any:
     """Keep the rows of one slice, on the engine; the table stays of its own kind. MISSING keeps those without a value.
 

@@ -25,7 +25,7 @@ from rca_lib.audits.intake import take_in
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.periods import Period, parse_period, period_of, periods_before
 from rca_lib.audits.synthetic import demo_simulation, write_simulation
-from rca_lib.audits.tables import DIMENSIONS, EVENTS, TARGETS, columns, folder_name, parse_scope
+from rca_lib.audits.tables import DIMENSIONS, EVENTS, RATINGS, TARGETS, columns, folder_name, parse_scope
 from rca_lib.audits.taxonomy_file import Taxonomy, read_taxonomy
 from rca_lib.findings import DataError, join_words
 
@@ -39,7 +39,8 @@ class Case:
     `current` and `baseline` hold the first-round audits of the proportional streams (a row per audit) of the period and
     of the earlier periods it is compared with; `history` the same from up to two years before to the period's end.
     `sample` and `sample_before` hold every stream and round. `baseline` and `sample_before` are None where nothing came
-    before. The tables are DuckDB relations: count them, do not fetch them.
+    before. `ratings` are those of the overlap sample on items of the sample. The other tables are DuckDB relations:
+    count them, do not fetch them.
     """
 
     site: str
@@ -50,6 +51,7 @@ class Case:
     history: Any
     sample: Any
     sample_before: Any
+    ratings: pd.DataFrame
     events: pd.DataFrame
     targets: pd.DataFrame
     taxonomy: Taxonomy
@@ -120,6 +122,7 @@ def open_case(
         history=keep_proportional(history),
         sample=sample,
         sample_before=sample_before,
+        ratings=_ratings_of(folder, sample),
         events=read_events(folder, site=site),
         targets=_targets_of(read_targets(folder), site, covered),
         taxonomy=_taxonomy_of(folder),
@@ -148,6 +151,43 @@ def open_store(store: Path | str = "") -> Any:
     folder = Path(store) if store else demo_store()
     files = sorted(folder.glob("site=*/month=*/audits.parquet"))
     return duckdb.connect().sql(f"select * from {_scan(files)}")
+
+
+def open_calibration(
+    store: Path | str = "", *, sites: Sequence[str] = (), periods: Sequence[str] = ()
+) -> tuple[Any, pd.DataFrame]:
+    """Open what is needed to look at truth and auditors: the audits of all sites in one period, and overlap ratings.
+
+    Parameters
+    ----------
+    store
+        The folder that `take_in` wrote; synthetic audits where it is empty.
+    sites, periods
+        All sites where none is named; the last period of those named, else the last month with audits.
+
+    Returns
+    -------
+    relation, DataFrame
+        The audits, every stream and round, raters named with their site where there are several; the ratings of their
+        items.
+    """
+    folder = Path(store) if store else demo_store()
+    chosen = tuple(sites) or list_sites(folder)
+    known = {parse_period(name) for name in periods or (name for site in chosen for name in list_periods(folder, site))}
+    last = max(known, default=None)
+    files = [file for site in chosen for file in (_month_files(folder, site, last) if last else ())]
+    if not files:
+        raise DataError("no audits", column="day", mend="name sites and periods that the store holds")
+    sample = _between(duckdb.connect(), files, last.start, last.end)
+    if not sample.limit(1).fetchall():
+        raise DataError(f"no audits in {last.name}", column="day", mend="name periods that the store holds")
+    ratings = _ratings_of(folder, sample)
+    if len(chosen) > 1:
+        home = sample.select("item_id, site").distinct().df().drop_duplicates("item_id").set_index("item_id")["site"]
+        named = ratings["item_id"].map(home) + " " + ratings["rater"]
+        ratings = ratings.assign(rater=named.where(_roles(ratings) == "rater", ratings["rater"]))
+        sample = sample.select("* replace (site || ' ' || rater as rater)")
+    return sample, ratings
 
 
 def open_ledger(store: Path | str = "") -> Ledger:
@@ -221,6 +261,18 @@ def _scan(files: Sequence[Path]) -> str:
     return f"read_parquet([{paths}], hive_partitioning = false)"
 
 
+def _ratings_of(store: Path, sample: Any) -> pd.DataFrame:
+    ratings = _read_table(store, "ratings", columns(RATINGS, "required"))
+    if ratings.empty:
+        return ratings
+    items = sample.select("item_id").distinct().df()["item_id"]
+    return ratings[ratings["item_id"].isin(items)].reset_index(drop=True)
+
+
+def _roles(ratings: pd.DataFrame) -> pd.Series:
+    return ratings["role"].fillna("rater") if "role" in ratings else pd.Series("rater", ratings.index)
+
+
 def _targets_of(targets: pd.DataFrame, site: str, period: Period) -> pd.DataFrame:
     fits = _of_site(targets, site)
     for name, in_force in (("valid_from", pd.Series.le), ("valid_to", pd.Series.ge)):
@@ -243,7 +295,7 @@ def _read_table(store: Path, name: str, needed: Sequence[str]) -> pd.DataFrame:
     file = store / f"{name}.csv"
     if not file.exists():
         return pd.DataFrame({column: pd.Series(dtype="str") for column in needed})
-    table = pd.read_csv(file)
+    table = pd.read_csv(file, dtype=dict.fromkeys(("item_id", "rater", "label"), "str"))
     missing = [column for column in needed if column not in table and column != "scope"]
     if missing:
         raise DataError(

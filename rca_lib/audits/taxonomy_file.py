@@ -17,7 +17,7 @@ from pydantic import dataclasses as checked
 
 from rca_lib.audits.tables import AUDITS, DIMENSIONS, EVENT_TYPES, parse_scope
 from rca_lib.findings import DataError
-from rca_lib.stats.clusters import read_texts
+from rca_lib.stats.texts import read_texts
 
 DEFAULT = Path(__file__).resolve().parents[2] / "parameters" / "taxonomy.yml"
 COLUMNS = {column.name: column.kind for column in AUDITS}

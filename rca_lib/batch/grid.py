@@ -27,7 +27,12 @@ from rca_lib.audits.periods import Period, parse_period
 from rca_lib.audits.tables import folder_name
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
-NOTEBOOKS = {"deep_dive": "10_deep_dive.ipynb", "portfolio": "40_portfolio.ipynb", "intake": "00_intake.ipynb"}
+NOTEBOOKS = {
+    "deep_dive": "10_deep_dive.ipynb",
+    "ground_truth": "30_ground_truth.ipynb",
+    "portfolio": "40_portfolio.ipynb",
+    "intake": "00_intake.ipynb",
+}
 KINDS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "list[str]": list[str]}
 READING = ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)
 KINDS |= {f"{name} | None": kind | None for name, kind in KINDS.items()}
@@ -45,7 +50,7 @@ def _find(path: Path, batch_file: ValidationInfo) -> Path:
 
 File = Annotated[Path, AfterValidator(_find)] | None
 Notebooks = Annotated[
-    dict[Literal["deep_dive", "portfolio", "intake"], File],
+    dict[Literal["deep_dive", "ground_truth", "portfolio", "intake"], File],
     BeforeValidator(lambda given: NOTEBOOKS | given if isinstance(given, dict) else given),
 ]
 Periods = Literal["all months"] | tuple[Annotated[str, AfterValidator(lambda name: parse_period(name).name)], ...]
@@ -65,11 +70,14 @@ class Batch(BaseModel, frozen=True, extra="forbid"):
     events: File = None
     targets: File = None
     population: File = None
+    ratings: File = None
     taxonomy: File = None
     sites: Literal["all"] | tuple[str, ...] = Field("all", description='"all" or a list of sites', min_length=1)
     periods: Periods = Field("all months", description='"all months" or a list such as [2026-03]', min_length=1)
     baseline_periods: int = Field(1, description="a whole number from 0", ge=0)
-    notebooks: Notebooks = Field({}, description="a notebook for deep_dive, portfolio, intake", validate_default=True)
+    notebooks: Notebooks = Field(
+        {}, description="a notebook for deep_dive, ground_truth, portfolio, intake", validate_default=True
+    )
     parameters: Mapping[str, Any] = Field({}, description="a mapping of the notebooks' parameters")
     timeout_seconds: int = Field(600, description="whole seconds from 1", ge=1)
     _source: Path
@@ -147,7 +155,7 @@ def plan_runs(
         raise ValueError(f"{batch._source}: nothing to run: no chosen site has audits in a chosen period")
     values = {**batch.model_dump(mode="json"), **given, "title": batch.title or batch.batch}
     values |= {"sites": list(dict(cells)), "periods": sorted({name for _, name in cells})}
-    wide = [kind for kind in ("intake", "portfolio") if kind in declared and site is period is None]
+    wide = [kind for kind in ("intake", "ground_truth", "portfolio") if kind in declared and site is period is None]
     each = [{"site": one, "period": name} for one, name in cells if "deep_dive" in declared]
     runs = [_run(batch, "deep_dive", declared["deep_dive"], values | cell) for cell in each]
     return tuple(runs + [_run(batch, kind, declared[kind], values) for kind in wide])

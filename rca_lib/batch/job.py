@@ -110,7 +110,7 @@ def verify_folder(folder: Path, *, data: Path | None = None) -> Iterator[Verific
 
 
 def _take_in_again(store: Path, data: Path, fresh: Path) -> Path:
-    names = ("events", "targets", "ratings", "population", "mapping", "taxonomy")
+    names = (*TABLES, "population", "mapping", "taxonomy")
     files = {name: store / _file(name) for name in names if (store / _file(name)).exists()}
     _take_in(data, files, fresh, _key(data, files), None)
     return fresh
@@ -122,7 +122,7 @@ def _prepare(batch: Batch, data: Path | None, store: Path, *, force: bool, now: 
     if source is None:
         raise ValueError(f"batch {batch.batch!r} names no data; give it with --data FILE")
     with TemporaryDirectory(prefix="rca-export-") as export:
-        files = {name: getattr(batch, name) for name in ("events", "targets", "population", "mapping", "taxonomy")}
+        files = {name: getattr(batch, name) for name in (*TABLES, "population", "mapping", "taxonomy")}
         files = {name: Path(path) for name, path in files.items() if path}
         if source == "synthetic":
             write_simulation(demo_simulation(batch.seed) if batch.seed else demo_simulation(), Path(export))

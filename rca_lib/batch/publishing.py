@@ -89,7 +89,7 @@ def write_failure(run: Run, failure: Failure, source: str = "") -> str:
 
 def frame_of(run: Run) -> dict[str, str]:
     """Return the title and the footer of a run's page."""
-    title = run.folder.strip("_").capitalize() if run.site is None else f"{run.site} · {run.period}"
+    title = run.folder.strip("_").replace("_", " ").capitalize() if run.site is None else f"{run.site} · {run.period}"
     data = f" Data {run.fingerprint[:12]}." if run.fingerprint else ""
     made = f"Made by rca_lib {_versions()['rca-lib']}.{data} Parameters and versions: run.json beside this page."
     return {"title": title, "footer": made}

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from rca_lib.audits.counting import fetch_errors, open_table
-from rca_lib.findings import Finding, Grade, Rate
-from rca_lib.stats.clusters import STABLE, read_texts, split_texts
-from rca_lib.stats.rates import clustered_rate
+from rca_lib.audits.counting import count_errors, fetch_errors, open_table
+from rca_lib.findings import Estimate, Finding, Grade, Rate
+from rca_lib.stats.clusters import LARGE, STABLE, split_texts
+from rca_lib.stats.rates import clustered_rate, wilson_rate
+from rca_lib.stats.texts import read_texts
 
-LARGE, EXAMPLES = 150, 10
+EXAMPLES = 10
+CLUSTER = ["policy", "label", "truth", "terms"]
 TEXTS = ("audit_id", "policy", "label", "truth", "rater", "comment")
 ALONE = 0.5  # a rater with more than this share of a cluster carries it
 
@@ -24,8 +27,10 @@ ALONE = 0.5  # a rater with more than this share of a cluster carries it
 class Cluster:
     """Errors of one policy, label and truth, and of one kind of comment where `terms` are given.
 
-    `id` stays the same from period to period. `share` is of all errors, with an interval that allows for rater
-    clusters. `carried_by` is the rater who made more than half of the cluster's errors, if one did ("": none did).
+    `id` stays the same from period to period; that of a part by text as long as the words that set it apart do. `share`
+    is of all errors, with an interval that allows for rater clusters, `rate` errors per audit. `excess` is how many
+    errors more than at the rate of the baseline (None: none was given). `carried_by` is the rater who made more than
+    half of the cluster's errors, if one did ("": none did).
     """
 
     id: str
@@ -35,6 +40,8 @@ class Cluster:
     terms: tuple[str, ...]
     errors: int
     share: Rate
+    rate: Rate
+    excess: Estimate | None
     raters: int
     carried_by: str
     examples: tuple[str, ...]
@@ -49,9 +56,11 @@ class Disagreements:
     text_split: str
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row per cluster: its fields, `share` with its interval `low` and `high`, and no comment."""
+        """Return a row per cluster: `share` with its interval `low` and `high`, its rate and excess, and no comment."""
         ends = ("share", "low", "high")
         rows = [asdict(one) | dict(zip(ends, astuple(one.share)[2:5], strict=True)) for one in self.clusters]
+        for row, one in zip(rows, self.clusters, strict=True):
+            row |= {"rate": one.rate.value, "excess": one.excess.value if one.excess else float("nan")}
         return pd.DataFrame(rows, columns=[*Cluster.__dataclass_fields__, "low", "high"])
 
     def summary(self) -> str:
@@ -72,7 +81,7 @@ class Disagreements:
         return tuple(found)
 
 
-def cluster_disagreements(audits: Any, *, seed: int = 0) -> Disagreements:
+def cluster_disagreements(audits: Any, *, baseline: Any = None, seed: int = 0) -> Disagreements:
     """Group the errors by policy, label and truth, and large groups by what the comments say.
 
     A group of 150 comments or more is split by text if the split is the same on resamples; it is learned from 2,000 of
@@ -83,6 +92,9 @@ def cluster_disagreements(audits: Any, *, seed: int = 0) -> Disagreements:
     ----------
     audits
         One row per audited decision, with `audit_id`; `policy`, `rater`, `weight` and `comment` where they are there.
+    baseline
+        Audits of an earlier period. Both are clustered together, so that a cluster is the same in both and its growth
+        can be told.
 
     Raises
     ------
@@ -101,8 +113,11 @@ def cluster_disagreements(audits: Any, *, seed: int = 0) -> Disagreements:
     >>> [(cluster.id, cluster.errors, cluster.raters) for cluster in cluster_disagreements(audits).clusters]
     [('hate: benign for hate', 2, 2), ('spam: hate for spam', 1, 1)]
     """
-    open_table(audits, needs=("audit_id", "label", "truth"))
-    rows = fetch_errors(audits, (*TEXTS, "weight")).sort_values("audit_id", ignore_index=True, kind="stable")
+    tables = [audits] if baseline is None else [audits, baseline]
+    for table in tables:
+        open_table(table, needs=("audit_id", "label", "truth"))
+    parts = [fetch_errors(table, (*TEXTS, "weight")).assign(now=place == 0) for place, table in enumerate(tables)]
+    rows = pd.concat(parts).sort_values(["now", "audit_id"], ascending=[False, True], ignore_index=True, kind="stable")
     rows = rows.assign(**{name: read_texts(rows, name) for name in TEXTS}, terms="")
     done = []
     for _, group in rows.groupby(["policy", "label", "truth"], sort=True):
@@ -112,9 +127,14 @@ def cluster_disagreements(audits: Any, *, seed: int = 0) -> Disagreements:
             done.append(len(split.terms) > 1)
             rows.loc[group.index, "terms"] = "no comment" if done[-1] else ""
             rows.loc[spoken, "terms"] = [", ".join(split.terms[part]) for part in split.parts]
-    groups = rows.groupby(["policy", "label", "truth", "terms"], sort=True).indices
+    sizes = [float(count_errors(table)["weight"].sum()) for table in tables]
+    former = rows[~rows["now"]].groupby(CLUSTER)["weight"].agg(["sum", lambda weight: float(np.square(weight).sum())])
+    rows = rows[rows["now"]]
     raters = pd.factorize(rows["rater"])[0] if rows["rater"].any() else None
-    clusters = [_describe(rows, key, where, raters) for key, where in groups.items()]
+    clusters = [
+        _describe(rows, key, where, raters, sizes, tuple(former.loc[key]) if key in former.index else (0.0, 0.0))
+        for key, where in rows.groupby(CLUSTER, sort=True).indices.items()
+    ]
     clusters.sort(key=lambda one: (-one.errors, one.id))
     return Disagreements(len(rows), tuple(clusters), _tell_split(done))
 
@@ -150,7 +170,14 @@ def mask_text(text: str | None) -> str:
     return f"[{len(text):,} characters, {script.replace('Cjk', 'CJK')}]"
 
 
-def _describe(rows: pd.DataFrame, key: tuple[str, ...], where: np.ndarray, raters: np.ndarray | None) -> Cluster:
+def _describe(
+    rows: pd.DataFrame,
+    key: tuple[str, ...],
+    where: np.ndarray,
+    raters: np.ndarray | None,
+    sizes: Sequence[float],
+    former: Sequence[float],
+) -> Cluster:
     policy, label, truth, terms = key
     name = (f"{policy}: " if policy else "") + f"{label} for {truth}" + (f" ({terms})" if terms else "")
     weight, own = rows["weight"].to_numpy(float), rows.iloc[where]
@@ -159,13 +186,28 @@ def _describe(rows: pd.DataFrame, key: tuple[str, ...], where: np.ndarray, rater
     carrier = str(counts.idxmax()) if len(own) > 1 and counts.max() > ALONE * len(own) else ""
     turns = own.groupby("rater").cumcount().sort_values(kind="stable").index[:EXAMPLES]
     words, examples = tuple(terms.split(", ")) if terms else (), tuple(own["audit_id"].loc[turns])
-    return Cluster(name, policy, label, truth, words, len(own), share, len(counts), carrier, examples)
+    heavy = float(own["weight"].sum())
+    rate, excess = wilson_rate(heavy, sizes[0]), _excess(own["weight"].to_numpy(float), sizes, former)
+    return Cluster(
+        name, policy, label, truth, words, len(own), share, rate, excess, len(counts), carrier, examples
+    )  # fmt: skip
+
+
+def _excess(weight: np.ndarray, sizes: Sequence[float], former: Sequence[float]) -> Estimate | None:
+    """Return the errors beyond those at the baseline's rate, in errors as they are counted; counts are Poisson."""
+    if len(sizes) < 2 or not sizes[1]:
+        return None
+    scale, grown = len(weight) / float(weight.sum()), sizes[0] / sizes[1]
+    value = float(weight.sum()) - grown * former[0]
+    half = 1.96 * float(np.sqrt(np.square(weight).sum() + grown**2 * former[1]))
+    return Estimate(*(round(one * scale, 9) for one in (value, value - half, value + half)), "errors")
 
 
 def _tell(one: Cluster) -> str:
     many = f"{one.raters:,} raters, none with more than half of them" if one.raters > 1 else "one rater"
+    grown = f" {one.excess} more than before," if one.excess and float(one.excess.low) > 0 else ""
     who = "one rater made most of them" if one.carried_by and one.raters > 1 else many
-    return f"{one.id}: {one.share} of the errors, {who if one.raters else 'raters not named'}."
+    return f"{one.id}: {one.share} of the errors,{grown} {who if one.raters else 'raters not named'}."
 
 
 def _tell_split(split: list[bool]) -> str:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any, Literal
 
-import narwhals as nw
 import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
-from rca_lib.audits.counting import collect, column_names, open_table
-from rca_lib.audits.tables import PROPORTIONAL_STREAMS
+from rca_lib.audits.ratings import Ratings, fetch_by_item, read_ratings, refuse
 from rca_lib.findings import DataError, Estimate, Finding
 from rca_lib.stats.agreement import Coefficient, agreement, agreement_weights, cross_agreement
 from rca_lib.stats.rates import wilson
 
 Counts = sparse.csr_array
+FEW = 30  # items judged twice, below which a part is not measured
 Scale = Literal["nominal", "ordinal", "interval", "ratio"]
 
 
@@ -31,6 +30,17 @@ class RoleAgreement:
     items: int
     percent: Estimate
     kappa: Estimate | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementSlice:
+    """How far the ratings of one part of the items agree; None where a coefficient is undefined."""
+
+    where: Mapping[str, str]
+    items: int
+    percent: Estimate
+    alpha: Estimate | None
+    ac1: Estimate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,7 @@ class Agreement:
     ac1: Estimate | None
     ac2: Estimate | None
     by_role: tuple[RoleAgreement, ...]
+    slices: tuple[AgreementSlice, ...]
     not_available: tuple[str, ...]
 
     def summary(self) -> str:
@@ -81,9 +92,24 @@ class Agreement:
         rows = [(name, part.value, part.low, part.high) for name, part in found if part is not None]
         return pd.DataFrame(rows, columns=["measure", "value", "low", "high"])
 
+    def slice_frame(self) -> pd.DataFrame:
+        """Return a row per part of the items, the least agreement first; percent is a share."""
+        rows = [
+            (one.where, one.items, one.percent.value, one.ac1.value if one.ac1 else np.nan,
+             *((one.alpha.value, one.alpha.low, one.alpha.high) if one.alpha else (np.nan,) * 3))
+            for one in self.slices
+        ]  # fmt: skip
+        names = ["where", "items", "percent", "ac1", "alpha", "alpha_low", "alpha_high"]
+        return pd.DataFrame(rows, columns=names).sort_values("alpha", kind="stable", ignore_index=True)
+
 
 def measure_agreement(
-    ratings: Any, *, level: float = 0.95, scale: Scale = "nominal", categories: Sequence[str] | None = None
+    ratings: Any,
+    *,
+    level: float = 0.95,
+    scale: Scale = "nominal",
+    categories: Sequence[str] | None = None,
+    by: Sequence[str] = (),
 ) -> Agreement:
     """Measure how far people who judged the same items agree.
 
@@ -98,6 +124,9 @@ def measure_agreement(
         What the labels are, for alpha; AC2 lets near labels agree in part (linearly) where they have an order.
     categories
         All labels there are, in order; where not given, those that occur.
+    by
+        Columns of the ratings that say something of the item (policy, site): agreement is measured for each value with
+        30 items that were judged at least twice.
 
     Raises
     ------
@@ -116,18 +145,18 @@ def measure_agreement(
     >>> round(measure_agreement(frame.assign(label=["ok", "ok", "bad", "bad", "ok", "bad"])).cohen.value, 3)
     0.4
     """
-    table, unlabelled = _read_ratings(ratings)
+    table = read_ratings(ratings)
     labels, values = _order_labels(table, scale, categories)
-    counts, raters = _count(table, labels), sorted(table["rater"].unique())
+    counts, raters = _count(table, labels), sorted(set(table.raters))
     several = counts.sum(axis=1) >= 2
     items = int(several.sum())
     if not items or len(raters) < 2:
         mend = "let several people judge the same items"
-        raise DataError("no item was judged by two raters", column="rater", rows=len(table), mend=mend)
+        raise DataError("no item was judged by two raters", column="rater", rows=len(table.item), mend=mend)
     found = _coefficients(counts, values, scale)
     if len(raters) == 2 and several.all():
-        found["cohen"] = cross_agreement(*(_count(table, labels, table["rater"] == rater) for rater in raters))
-    gaps = [f"{unlabelled:,} ratings without a label are left out"] * (unlabelled > 0)
+        found["cohen"] = cross_agreement(*(_count(table, labels, table.raters == rater) for rater in raters))
+    gaps = [f"{table.unlabelled:,} ratings without a label are left out"] * (table.unlabelled > 0)
     gaps += ["kappa and alpha are undefined: all ratings are one label"] * (found["alpha"] is None)
     return Agreement(
         items=items,
@@ -136,82 +165,37 @@ def measure_agreement(
         percent=_percent(found["fleiss"], items, level),
         **{name: part and _interval(part, level) for name, part in found.items()},
         by_role=_compare_roles(table, labels, level),
+        slices=tuple(one for name in by for one in _slice(ratings, table, counts, name, (values, scale, level))),
         not_available=tuple(gaps),
     )
 
 
-def ratings_from_audits(audits: Any) -> pd.DataFrame:
-    """Read audits as ratings (`tables.RATINGS`): the rater's label, and the truth as the auditor's.
-
-    Of the streams only those that stand for all decisions are used, where there are any; of the rounds all, so that
-    auditors are compared too (without a column `auditor` they are "audit 1", "audit 2" …). `trial` counts a person's
-    judgements of an item.
-
-    Examples
-    --------
-    >>> audits = pd.DataFrame({"item_id": ["a"], "rater": ["x"], "label": ["ok"], "truth": ["bad"]})
-    >>> ratings_from_audits(audits)[["rater", "label", "role"]].values.tolist()
-    [['x', 'ok', 'rater'], ['audit 1', 'bad', 'auditor']]
-    """
-    names, needed = column_names(audits), ["item_id", "rater", "label", "truth"]
-    table = open_table(audits, needs=needed)
-    if "stream" in names:
-        proportional = table.filter(nw.col("stream").is_in(PROPORTIONAL_STREAMS))
-        table = proportional if len(collect(proportional.select("stream").head(1))) else table
-    wanted = [*(name for name in ("audit_round", "decided_at", "audited_at", "auditor") if name in names), *needed]
-    frame = collect(table.select(*wanted)).sort_values(wanted, ignore_index=True)
-    rounds = frame["audit_round"].fillna(1).astype(int) if "audit_round" in names else pd.Series(1, frame.index)
-    auditor = "audit " + rounds.astype(str)
-    auditor = frame["auditor"].fillna(auditor) if "auditor" in names else auditor
-    ours = frame[["item_id", "rater", "label"]].assign(role="rater")
-    theirs = ours.assign(rater=auditor, label=frame["truth"], role="auditor")
-    # An audit of the audit repeats the rater's decision, and an auditor of several raters' decisions the truth.
-    ratings = pd.concat([ours, theirs]).drop_duplicates(ignore_index=True)
-    return ratings.assign(trial=ratings.groupby(["item_id", "rater", "role"]).cumcount() + 1)
-
-
-def _read_ratings(ratings: Any) -> tuple[pd.DataFrame, int]:
-    names = column_names(ratings)
-    for name in ("item_id", "rater", "label"):
-        if name not in names:
-            raise DataError(f"no column {name!r}", column=name, mend=f"map it, or choose among {', '.join(names)}")
-    wanted = [name for name in ("item_id", "rater", "label", "role", "trial") if name in names]
-    table = collect(nw.from_native(ratings).lazy().select(*wanted))
-    for name in ("item_id", "rater"):
-        _refuse(table[table[name].isna()], f"{name} is missing", name, "fill it")
-    table = table[table["trial"].fillna(1) == 1] if "trial" in names else table
-    labelled = table.dropna(subset="label").reset_index(drop=True)
-    repeated = labelled.duplicated([name for name in ("item_id", "rater", "role") if name in names])
-    _refuse(labelled[repeated], "a rater judged an item twice", "rater", "number the trials in `trial`, or keep one")
-    return labelled, len(table) - len(labelled)
-
-
-def _refuse(offenders: pd.DataFrame, problem: str, column: str, mend: str) -> None:
-    if len(offenders):
-        first = offenders.sort_values(list(offenders)).iloc[0].to_dict()
-        raise DataError(problem, column=column, rows=len(offenders), first=first, mend=mend)
-
-
-def _order_labels(table: pd.DataFrame, scale: Scale, categories: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
+def _order_labels(table: Ratings, scale: Scale, categories: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
     """Return the labels in order and what they stand for: their ranks, or on a scale of numbers themselves."""
-    labels = pd.Series(sorted(table["label"].unique()) if categories is None else list(categories), dtype=object)
-    rated = table["label"]
-    _refuse(table[~rated.isin(labels)], "labels are off the scale", "label", "correct them, or add `categories`")
+    labels = pd.Series(table.labels if categories is None else list(categories), dtype=object)
+    _refuse(table, ~np.isin(table.labels, labels), "labels are off the scale", "correct them, or add `categories`")
     if scale == "nominal" or (scale == "ordinal" and categories is not None):
         return labels.tolist(), np.arange(len(labels), dtype=float)
     numbers = pd.to_numeric(labels, errors="coerce")
     mend = "name `categories` in their order" if scale == "ordinal" else "give numbers, or say scale='ordinal'"
-    _refuse(table[rated.isin(labels[numbers.isna()])], f"labels on the {scale} scale are words", "label", mend)
+    _refuse(table, np.isin(table.labels, labels[numbers.isna()]), f"labels on the {scale} scale are words", mend)
     numbers = numbers.dropna().sort_values()
     ranks = np.arange(len(numbers), dtype=float)
     return labels[numbers.index].tolist(), ranks if scale == "ordinal" else numbers.to_numpy(float)
 
 
-def _count(table: pd.DataFrame, labels: list[str], chosen: pd.Series | None = None) -> Counts:
-    """Count items × labels, of the chosen ratings only; the items are the same and in the same order in any case."""
-    items, codes = pd.factorize(table["item_id"])[0], pd.Categorical(table["label"], categories=labels).codes
-    ones = np.ones(len(table)) if chosen is None else chosen.to_numpy(float)
-    return sparse.coo_array((ones, (items, codes)), shape=(items.max() + 1, len(labels))).tocsr()
+def _refuse(table: Ratings, wrong: np.ndarray, problem: str, mend: str) -> None:
+    """Raise a DataError where ratings have one of the wrong labels."""
+    rows = np.flatnonzero(wrong[table.label])
+    first = table.items[table.item[rows]], table.raters[table.rater[rows]], table.labels[table.label[rows]]
+    refuse(pd.DataFrame(dict(zip(("item_id", "rater", "label"), first, strict=True))), problem, "label", mend)
+
+
+def _count(table: Ratings, labels: list[str], chosen: np.ndarray | None = None) -> Counts:
+    """Count items × labels, of the chosen raters only."""
+    place = pd.Index(labels).get_indexer(table.labels)[table.label]
+    ones = np.ones(len(place)) if chosen is None else chosen[table.rater].astype(float)
+    return sparse.coo_array((ones, (table.item, place)), shape=(len(table.items), len(labels))).tocsr()
 
 
 def _coefficients(counts: Counts, values: np.ndarray, scale: Scale) -> dict[str, Coefficient | None]:
@@ -228,10 +212,24 @@ def _coefficients(counts: Counts, values: np.ndarray, scale: Scale) -> dict[str,
     }
 
 
-def _compare_roles(table: pd.DataFrame, labels: list[str], level: float) -> tuple[RoleAgreement, ...]:
+def _slice(
+    ratings: Any, table: Ratings, counts: Counts, name: str, how: tuple[np.ndarray, Scale, float]
+) -> Iterator[AgreementSlice]:
+    """Measure the agreement on the items of each value of a column; an item of several values is of the first."""
+    values, scale, level = how
+    of_item = fetch_by_item(ratings, name).reindex(table.items)
+    for value in sorted(of_item.dropna().unique()):
+        part = counts[np.flatnonzero((of_item == value).to_numpy(bool))]
+        if (items := int((part.sum(axis=1) >= 2).sum())) >= FEW:
+            found = _coefficients(part, values, scale)
+            beyond = [found[kind] and _interval(found[kind], level) for kind in ("alpha", "ac1")]
+            yield AgreementSlice({name: str(value)}, items, _percent(found["fleiss"], items, level), *beyond)
+
+
+def _compare_roles(table: Ratings, labels: list[str], level: float) -> tuple[RoleAgreement, ...]:
     """Compare each role with itself and with each other, where two or more are named."""
-    names = sorted(table["role"].dropna().unique(), reverse=True) if "role" in table else []
-    roles, found = {name: _count(table, labels, table["role"] == name) for name in names}, []
+    names, found = sorted(set(table.roles), reverse=True), []
+    roles = {name: _count(table, labels, table.roles == name) for name in names}
     for first, second in combinations_with_replacement(names if len(names) > 1 else [], 2):
         ours, theirs, alike = roles[first], roles[second], first == second
         both = (ours.sum(axis=1) >= 2) if alike else (ours.sum(axis=1) * theirs.sum(axis=1) > 0)

@@ -1,4 +1,4 @@
-"""What kind of error, and whose? Every error gets a *what* (derived) and a *why* (people's codes, else rules)."""
+"""What kind of error, and whose? Each gets a *what* (derived) and a *why* (from people, else rules, else a model)."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import pandas as pd
 from statsmodels.stats.inter_rater import cohens_kappa
 
 from rca_lib.audits.counting import fetch_errors, open_table
+from rca_lib.audits.learned_causes import READS, LearnedCauses, ask_model
 from rca_lib.audits.tables import AUDITS, SEVERITY_WEIGHTS, columns, parse_scope
 from rca_lib.audits.taxonomy_file import NO_EVENTS, Cause, Rule, Taxonomy, ask_rules
 from rca_lib.findings import DataError, Estimate, Finding, Grade, Rate
-from rca_lib.stats.clusters import read_texts
 from rca_lib.stats.rates import clustered_rate
+from rca_lib.stats.texts import read_texts
 
 FAIR_KAPPA = 0.4  # up to here agreement is at most fair (Landis and Koch 1977)
 KINDS = {
@@ -37,13 +38,17 @@ KINDS = {
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One error: what it is, the code of its cause, `by` whom (person, rule:NAME or none) and how sure that is."""
+    """One error: what it is, the code of its cause, `by` whom (person, rule:NAME, model or none) and how sure that is.
+
+    `measurement`: the cause is the truth's or the sample's, no rater's.
+    """
 
     audit_id: str
     what: str
     why: str
     by: str
     confidence: float
+    measurement: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Tagging:
 
     Shares are of all errors, design-weighted, with intervals that allow for rater clusters. `measurement_errors` never
     count against a rater. `coded_by` counts who gave the causes; `not_available` names the rules that were not asked.
+    `coder_kappa` is the agreement of two coders, `model_kappa` that of the model with people (None: too few codes).
     """
 
     errors: int
@@ -81,9 +87,16 @@ class Tagging:
     measurement_errors: int
     measurement_share: Rate | None
     coder_kappa: Estimate | None
+    model: LearnedCauses | None
+    model_kappa: Estimate | None
     coded_by: tuple[tuple[str, int], ...]
     not_available: tuple[str, ...]
     tags: tuple[Tag, ...]
+
+    @property
+    def excused(self) -> tuple[str, ...]:
+        """The `audit_id`s whose error is the measurement's."""
+        return tuple(tag.audit_id for tag in self.tags if tag.measurement)
 
     def to_frame(self) -> pd.DataFrame:
         """Return the Pareto, a row per cause; `share` has its interval in `low`, `high` and adds up in `cumulative`."""
@@ -96,14 +109,17 @@ class Tagging:
         """Say which kind prevails, who gave causes, and which cause prevails."""
         if not self.errors:
             return "No errors: nothing to tag."
-        people, silent = (dict(self.coded_by).get(by, 0) for by in ("person", "none"))
+        people, learned, silent = (dict(self.coded_by).get(by, 0) for by in ("person", "model", "none"))
         text = f"{self.errors:,} errors, most often {self.what[0].name}: {self.what[0].share}. Causes: {people:,} coded"
-        text += f" by people, {self.errors - people - silent:,} hinted at by rules, {silent:,} without a hint."
+        text += f" by people, {self.errors - people - learned - silent:,} hinted at by rules, {learned:,} by a model,"
+        text += f" {silent:,} without a hint."
         if self.undetermined < self.errors:
             text += f" Most often {self.why[0].name}: {self.why[0].share}."
         if self.measurement_errors:
             text += f" {self.measurement_errors:,} point at the truth or the sample and count against no rater."
-        return text + (f" Two coders agree at kappa {self.coder_kappa}." if self.coder_kappa else "")
+        text += f" Two coders agree at kappa {self.coder_kappa}." if self.coder_kappa else ""
+        text += f" {str(self.model).capitalize()}" if self.model else ""
+        return text + (f" (kappa {self.model_kappa})." if self.model_kappa else "." * (self.model is not None))
 
     def findings(self) -> tuple[Finding, ...]:
         """Return the leading kind, cause and owner, and the errors of measurement.
@@ -135,11 +151,15 @@ def tag_errors(
     events: pd.DataFrame = NO_EVENTS,
     benign: Sequence[str] = ("benign",),
     scale: Sequence[str] = (),
+    coded: Any = None,
+    confidence: float | None = 0.6,
+    seed: int = 0,
 ) -> Tagging:
     """Tag every error with its kind and, where people or rules give one, its cause.
 
     People's codes (`cause_code`, else `cause2_code`) win, with confidence 1, or 0.5 where the two differ; then the
-    rules speak in their order, with their own confidence; the rest is not determined.
+    rules speak in their order, with their own confidence; then a model learned from the errors that people coded, where
+    it is sure enough; the rest is not determined.
 
     Parameters
     ----------
@@ -149,6 +169,12 @@ def tag_errors(
         One row per event as `read_events` gives them; a scope on a column that the audits lack matches nothing.
     benign, scale
         The labels that mean that nothing was violated; the labels in their order where errors are told by distance.
+    coded
+        Further audits to learn from (a row each), such as those of earlier months.
+    confidence
+        The chance of being right below which the model abstains; None asks no model.
+    seed
+        Of what the model draws.
 
     Raises
     ------
@@ -175,7 +201,8 @@ def tag_errors(
     codes = [_read_codes(rows, name, taxonomy) for name in ("cause_code", "cause2_code")]
     gaps = {name: _find_gap(rule, rows, events) for name, rule in taxonomy.rules.items()}
     hints = ask_rules({name: rule for name, rule in taxonomy.rules.items() if not gaps[name]}, rows, events)
-    tags = tuple(map(partial(_tag, taxonomy), rows["audit_id"].astype(str), what, *codes, hints))
+    learned, model = _learn(rows, codes, hints, taxonomy, coded, confidence, seed)
+    tags = tuple(map(partial(_tag, taxonomy), rows["audit_id"].astype(str), what, *codes, hints, learned))
     causes = [taxonomy.causes[tag.why] for tag in tags]
     given = [cause if cause.code != taxonomy.unknown else None for cause in causes]
     measured = np.array([cause.measurement for cause in causes], bool)
@@ -189,6 +216,8 @@ def tag_errors(
         measurement_errors=int(measured.sum()),
         measurement_share=_share(rows, measured) if len(rows) else None,
         coder_kappa=_agree(*codes),
+        model=model,
+        model_kappa=model and _agree(np.array(model.chosen, object), np.array(model.given, object)),
         coded_by=tuple(sorted(Counter(tag.by for tag in tags).items())),
         not_available=tuple(f"{name}: {gap}" for name, gap in gaps.items() if gap),
         tags=tags,
@@ -219,12 +248,49 @@ def _find_gap(rule: Rule, rows: pd.DataFrame, events: pd.DataFrame) -> str:
     return f"no column {missing[0]}" if missing else "no events were given" if rule.event and events.empty else ""
 
 
-def _tag(taxonomy: Taxonomy, audit_id: str, what: str, first: str, second: str, rule: str) -> Tag:
+def _learn(
+    rows: pd.DataFrame,
+    codes: Sequence[np.ndarray],
+    hints: Sequence[str],
+    taxonomy: Taxonomy,
+    coded: Any,
+    confidence: float | None,
+    seed: int,
+) -> tuple[list[tuple[str, float]], LearnedCauses | None]:
+    """Ask a model about the errors that neither people nor rules gave a cause; earlier coded errors teach it too."""
+    if confidence is None:
+        return [("", 0.0)] * len(rows), None
+    names = ("audit_id", "decided_at", "comment", *READS)
+    given = np.where(codes[0] != "", codes[0], codes[1])
+    own = pd.DataFrame({name: read_texts(rows, name) for name in names}).assign(
+        code=given, asked=[hint == "" for hint in hints]
+    )
+    earlier = own.iloc[:0]
+    if coded is not None:
+        past = fetch_errors(coded, (*names, "cause_code", "cause2_code"))
+        first, second = (_read_codes(past, name, taxonomy) for name in ("cause_code", "cause2_code"))
+        earlier = pd.DataFrame({name: read_texts(past, name) for name in names})
+        earlier = earlier.assign(code=np.where(first != "", first, second), asked=False)
+        earlier = earlier[(earlier["code"] != "") & ~earlier["audit_id"].isin(own["audit_id"])]
+        earlier = earlier.sort_values(["decided_at", "audit_id"], kind="stable")
+    every = pd.concat([earlier, own], ignore_index=True)
+    every["code"] = every["code"].astype("str").replace(taxonomy.unknown, "")
+    asked = every["asked"].to_numpy(bool) & (every["code"] == "").to_numpy(bool)
+    answers, model = ask_model(every, every["code"].tolist(), asked.tolist(), confidence=confidence, seed=seed)
+    return answers[len(earlier) :], model
+
+
+def _tag(
+    taxonomy: Taxonomy, audit_id: str, what: str, first: str, second: str, rule: str, learned: tuple[str, float]
+) -> Tag:
+    why, by, sure = taxonomy.unknown, "none", 0.0
     if first or second:
-        return Tag(audit_id, what, first or second, "person", 0.5 if first and second and first != second else 1.0)
-    if rule:
-        return Tag(audit_id, what, taxonomy.rules[rule].cause, f"rule:{rule}", taxonomy.rules[rule].confidence)
-    return Tag(audit_id, what, taxonomy.unknown, "none", 0.0)
+        why, by, sure = first or second, "person", 0.5 if first and second and first != second else 1.0
+    elif rule:
+        why, by, sure = taxonomy.rules[rule].cause, f"rule:{rule}", taxonomy.rules[rule].confidence
+    elif learned[0]:
+        why, by, sure = learned[0], "model", learned[1]
+    return Tag(audit_id, what, why, by, sure, taxonomy.causes[why].measurement)
 
 
 def _derive_kinds(rows: pd.DataFrame, benign: Sequence[str], scale: Sequence[str]) -> list[str]:

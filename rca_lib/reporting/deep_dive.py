@@ -12,17 +12,22 @@ from typing import Any
 import narwhals as nw
 import pandas as pd
 
-from rca_lib.audits.counting import collect, count_steps
+from rca_lib.audits.counting import collect, count_steps, has_values
 from rca_lib.audits.periods import parse_period, period_of
+from rca_lib.audits.ratings import ratings_from_audits
 from rca_lib.audits.store import Case
 from rca_lib.audits.tables import DIMENSIONS
 from rca_lib.findings import Finding
 from rca_lib.questions.actions import Actions, propose_actions
+from rca_lib.questions.auditors import Auditors, compare_auditors
 from rca_lib.questions.causes import Causes, rank_causes
+from rca_lib.questions.correction import Correction, correct_accuracy
 from rca_lib.questions.disagreement import Disagreements, cluster_disagreements
 from rca_lib.questions.drivers import Drivers, rank_drivers
+from rca_lib.questions.explanations import Explanations, explain_disagreements
 from rca_lib.questions.quality import Quality, measure_quality
-from rca_lib.questions.reliability import Agreement, measure_agreement, ratings_from_audits
+from rca_lib.questions.raters import Raters, rank_raters
+from rca_lib.questions.reliability import Agreement, measure_agreement
 from rca_lib.questions.rivals import Rivals, weigh_rivals
 from rca_lib.questions.taxonomy import Tagging, tag_errors
 from rca_lib.questions.trend import date_slices, find_changes, make_control_chart
@@ -44,6 +49,10 @@ class Answers:
     tagging: Tagging
     disagreements: Disagreements
     agreement: Agreement
+    explanations: Explanations
+    raters: Raters
+    auditors: Auditors | None
+    correction: Correction | None
     causes: Causes
     actions: Actions
 
@@ -51,7 +60,7 @@ class Answers:
         """Return what all questions hand on."""
         answers = (
             self.quality, self.trend, self.drivers, self.rivals, self.tagging, self.disagreements, self.agreement,
-            self.causes, self.actions,
+            self.explanations, self.raters, self.auditors, self.correction, self.causes, self.actions,
         )  # fmt: skip
         return tuple(finding for answer in answers if answer is not None for finding in answer.findings())
 
@@ -77,14 +86,26 @@ def answer_questions(case: Case, *, alpha: float = 0.05, seed: int = 0) -> Answe
         drivers = rank_drivers(case.baseline, case.current, case.dimensions, alpha=alpha, seed=seed)
         dates = date_slices(case.history, drivers.slices, alpha=alpha, seed=seed)
         rivals = weigh_rivals(case.sample_before, case.sample)
-    tagging = tag_errors(case.current, case.taxonomy, events=case.events, benign=case.benign)
-    disagreements = cluster_disagreements(case.current, seed=seed)
-    agreement = measure_agreement(ratings_from_audits(case.sample))
+    tagging = tag_errors(
+        case.current, case.taxonomy, events=case.events, benign=case.benign, coded=case.history, seed=seed
+    )
+    disagreements = cluster_disagreements(case.current, baseline=case.baseline, seed=seed)
+    ratings = ratings_from_audits(case.sample, case.ratings)
+    agreement = measure_agreement(ratings)
+    explanations = explain_disagreements(ratings, case.current)
+    excused = {"audit_id": tagging.excused, "item_id": explanations.excused}
+    raters = rank_raters(case.current, excused=excused)
+    auditors, correction = None, None
+    if has_values(case.current, "auditor"):
+        auditors = compare_auditors(case.current)
+    if has_values(case.sample, "audit_round"):
+        correction = correct_accuracy(case.sample)
     asked = (quality, trend, drivers, rivals, tagging)
     causes = rank_causes(asked, case.events, period=case.period, taxonomy=case.taxonomy, dates=dates)
     actions = propose_actions(causes.findings(), period=case.period, taxonomy=case.taxonomy)
     return Answers(
-        case, quality, trend, chart, drivers, dates, rivals, tagging, disagreements, agreement, causes, actions
+        case, quality, trend, chart, drivers, dates, rivals, tagging, disagreements, agreement, explanations, raters,
+        auditors, correction, causes, actions,
     )  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import html
 import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -16,9 +17,10 @@ from matplotlib.axes import Axes
 from rca_lib.findings import show
 
 SHARES = ("value", "low", "high", "accuracy", "mix_adjusted", "share", "weighted_share", "cumulative", "before",
-          "after", "expected")  # fmt: skip
+          "after", "expected", "percent", "probability")  # fmt: skip
 DIFFERENCES = ("contribution", "difference", "part", "minimum_detectable")
-NOTHING = "Not available: nothing earlier to compare with."
+FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one
+NOTHING = "Not available: nothing earlier to compare with, or the audits lack the column it needs."
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,13 @@ def show_table(result: object, *, rows: int = 20) -> Shown:
     page = text.to_html(index=False, escape=True, border=0, classes="numbers", justify="unset")
     rest = f"<p>{len(frame) - rows:,} more rows.</p>" if len(frame) > rows else ""
     return Shown({"text/html": page + rest, "text/plain": text.to_string(index=False)}, {})
+
+
+def save_table(frame: pd.DataFrame, folder: Path | str, name: str) -> None:
+    """Write a frame as `name`.csv into a folder, nothing where the folder is empty; no text becomes a formula."""
+    if folder:
+        safe = frame.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell[:1] in FORMULA else cell)
+        safe.to_csv(Path(folder) / f"{name}.csv", index=False)
 
 
 def show_words(result: object) -> Shown:

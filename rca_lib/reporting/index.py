@@ -59,7 +59,9 @@ def _read_runs(out: Path, folders: str) -> list[Entry]:
 
 def _read(out: Path, folder: Path) -> Entry:
     of_a_site = len(folder.parts) > 1
-    site, period = map(unquote, folder.parts) if of_a_site else ("", folder.name.strip("_").capitalize())
+    site, period = (
+        map(unquote, folder.parts) if of_a_site else ("", folder.name.strip("_").replace("_", " ").capitalize())
+    )
     link = f"{quote(folder.as_posix())}/report.html"
     try:
         run = json.loads((out / folder / "run.json").read_text(encoding="utf-8"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,17 +32,23 @@ def wilson(errors: float, items: float, *, level: float = 0.95) -> tuple[float, 
     return low, 1.0 if errors >= items else float((middle + half) / scale)
 
 
-def clopper_pearson(errors: float, items: float, *, level: float = 0.95) -> tuple[float, float]:
-    """Return the exact interval of a rate (Clopper and Pearson 1934), two-sided also where no or all items are errors.
+def clopper_pearson(
+    errors: float, items: float, *, level: float = 0.95, one_sided_ends: bool = False
+) -> tuple[float, float]:
+    """Return the exact interval of a rate (Clopper and Pearson 1934).
+
+    It is two-sided also where no or all items are errors, unless `one_sided_ends` (as Minitab has it).
 
     Examples
     --------
     >>> [round(end, 4) for end in clopper_pearson(18, 20)]
     [0.683, 0.9877]
+    >>> round(clopper_pearson(15, 15)[0], 4), round(clopper_pearson(15, 15, one_sided_ends=True)[0], 4)
+    (0.782, 0.819)
     """
     if items <= 0:
         return 0.0, 1.0
-    tail = (1 - level) / 2
+    tail = (1 - level) / (1 if one_sided_ends and errors in (0, items) else 2)
     low = 0.0 if errors <= 0 else float(stats.beta.ppf(tail, errors, items - errors + 1))
     return low, 1.0 if errors >= items else float(stats.beta.ppf(1 - tail, errors + 1, items - errors))
 
@@ -66,6 +73,87 @@ def subtract_rates(after: Rate, before: Rate) -> Estimate:
     low = change - np.hypot(after.value - after.low, before.high - before.value)
     high = change + np.hypot(after.high - after.value, before.value - before.low)
     return Estimate(change, float(low), float(high), "pp", after.level)
+
+
+def mean_chance(chances: np.ndarray) -> Estimate:
+    """Return the share of items of which something is true, from the chance of each; the interval allows for both.
+
+    That is: for the items that happened to be drawn, and for what is unsure of each; not for chances that are wrong.
+
+    Examples
+    --------
+    >>> str(mean_chance(np.array([1.0, 0.0, 0.5, 0.5] * 25)))
+    '50.0 % (40.4 to 59.6)'
+    """
+    mean = float(chances.mean()) if len(chances) else 0.0
+    ends = wilson(mean * len(chances), len(chances))
+    return Estimate(*(round(float(one), 12) for one in (mean, *ends)), "%")
+
+
+def correct_rate(observed: Rate, differing: float, pairs: int) -> Estimate:
+    """Take the audit's own error off a rate: Rogan and Gladen 1978, where audits differ in so large a share of pairs.
+
+    With audits that err at a rate e, whatever the rater did, a rate p is seen as p (1 − e) + (1 − p) e, and two of them
+    differ in 2 e (1 − e). The interval allows for both samples: for the pairs by the ends of Wilson's interval, for few
+    pairs that never differ do not show that audits never err. Never below 0.
+
+    Examples
+    --------
+    >>> seen = Rate(580, 10000, 0.058, 0.0536, 0.0627)  # 4 % of real errors seen through audits that err in 2 %
+    >>> str(correct_rate(seen, 2 * 0.02 * 0.98, 2000))
+    '4.0 % (3.3 to 4.6)'
+    """
+
+    def correct(rate: float, share: float) -> float:
+        clear = np.sqrt(1 - 2 * min(share, 0.49))  # 1 − 2 e
+        return float((rate - (1 - clear) / 2) / clear)
+
+    value = correct(observed.value, differing)
+    noise = [value - correct(observed.low, differing), correct(observed.high, differing) - value]
+    shares = wilson(differing * pairs, pairs)
+    if shares[1] >= 0.5:  # audits that may be the toss of a coin tell nothing
+        return Estimate(float(np.clip(value, 0, 1)), 0.0, 1.0, "%")
+    doubt = [correct(observed.value, share) - value for share in shares]
+    low, high = value - np.hypot(noise[0], min(*doubt, 0.0)), value + np.hypot(noise[1], max(*doubt, 0.0))
+    return Estimate(*(round(float(np.clip(one, 0, 1)), 12) for one in (value, low, high)), "%")
+
+
+def two_phase_mean(
+    sizes: Sequence[float], strata: Sequence[np.ndarray], *, population: float = np.inf, least: Sequence[float] = ()
+) -> tuple[float, float, float]:
+    """Estimate a mean from strata of a first sample, of each of which a part was looked at again.
+
+    Parameters
+    ----------
+    sizes
+        How many items of the first sample fall in each stratum.
+    strata
+        The values found in the part of each.
+    population
+        How many items the first sample was drawn from.
+    least
+        A floor for each stratum's variance: a part in which all are alike is not without any.
+
+    Returns
+    -------
+    tuple
+        The mean, its variance from the first phase and from the second (Särndal, Swensson and Wretman 1992, 9.4.14).
+
+    Examples
+    --------
+    >>> mean, *variances = two_phase_mean([12, 8], [np.arange(1, 6), np.arange(6, 9)], population=300)
+    >>> 300 * mean, [round(300**2 * one, 2) for one in variances]  # their example: 1380, 24072.63 and 12450
+    (1380.0, [24072.63, 12450.0])
+    """
+    first, parts = np.asarray(sizes, float), np.array([len(one) for one in strata])
+    total, means = first.sum(), np.array([one.mean() for one in strata])
+    spreads = np.array([one.var(ddof=1) if len(one) > 1 else 0.0 for one in strata])
+    spreads, shares = np.maximum(spreads, least if len(least) else 0.0), first / first.sum()
+    mean = float(shares @ means)
+    seen_less = (total - first) / (total - 1) / parts
+    spread = shares @ ((1 - seen_less) * spreads) + total / (total - 1) * (shares @ np.square(means - mean))
+    second = (np.square(shares) * (1 - np.minimum(parts / first, 1)) * spreads / parts).sum()
+    return mean, float((1 - total / population) / total * spread), float(second)
 
 
 @dataclass(frozen=True, slots=True)

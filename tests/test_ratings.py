@@ -1,0 +1,188 @@
+"""From audits and overlap samples to ratings: what is read, in what codes, and what is refused."""
+
+import shutil
+
+import duckdb
+import numpy as np
+import pandas as pd
+import pytest
+
+from rca_lib.audits.ratings import fetch_by_item, ratings_from_audits, read_ratings, read_truth
+from rca_lib.audits.store import demo_store, open_calibration, open_case
+from rca_lib.findings import DataError
+from rca_lib.questions.reliability import measure_agreement
+from rca_lib.reporting.display import save_table
+
+AUDIT = {"item_id": ["i1"], "rater": ["a"], "label": ["ok"], "truth": ["bad"]}
+
+
+def rate(*rows, names=("item_id", "rater", "label")):
+    """Ratings from words, a row each."""
+    return pd.DataFrame([row.split() for row in rows], columns=list(names))
+
+
+def table_of(ratings):
+    """What was read, in words."""
+    rows = zip(ratings.items[ratings.item], ratings.raters[ratings.rater], ratings.labels[ratings.label], strict=True)
+    return [" ".join(map(str, row)) for row in rows]
+
+
+def test_ratings_are_read_in_the_order_of_items_and_raters_whatever_their_own():
+    frame = rate("i2 b ok", "i1 b bad", "i1 a ok")
+    assert table_of(read_ratings(frame)) == ["i1 a ok", "i1 b bad", "i2 b ok"]
+    shuffled = frame.sample(frac=1, random_state=1)
+    assert table_of(read_ratings(duckdb.from_df(shuffled))) == table_of(read_ratings(frame))
+
+
+def test_who_judges_in_two_roles_is_two_raters():
+    found = read_ratings(rate("i1 a ok", "i1 a bad", "i2 a ok").assign(role=["rater", "auditor", None]))
+    assert list(zip(found.raters, found.roles, strict=True)) == [("a", "auditor"), ("a", "rater")]
+    assert found.rater.tolist() == [0, 1, 1]  # a missing role is a rater's
+
+
+def test_of_repeated_trials_the_first_counts_and_ratings_without_a_label_are_counted():
+    frame = rate("i1 a ok", "i1 a bad", "i2 a ok").assign(trial=[2, 1, None])
+    assert table_of(read_ratings(frame)) == ["i1 a bad", "i2 a ok"]
+    assert read_ratings(rate("i1 a ok", "i1 b ok").assign(label=["ok", None])).unlabelled == 1
+
+
+def test_hostile_and_numeric_labels_are_labels():
+    hostile = ["=1+1", "<script>", "$\\frac$", "'; drop table ratings"]
+    frame = pd.DataFrame({"item_id": range(4), "rater": ["a'b"] * 4, "label": hostile})
+    assert set(read_ratings(frame).labels) == set(hostile)
+    assert read_ratings(frame.assign(label=[3, 1, 2, 1])).labels.tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["item_id", "rater", "label"])
+def test_a_column_that_is_missing_is_named(name):
+    with pytest.raises(DataError, match=f"no column '{name}'.*Mend: map it, or choose among"):
+        read_ratings(rate("i1 a ok").drop(columns=name))
+
+
+@pytest.mark.parametrize(
+    ("frame", "problem", "column", "rows", "first"),
+    [
+        (rate("i1 a ok", "i2 a ok").assign(item_id=["i1", None]), "item_id is missing", "item_id", 1, "ok"),
+        (rate("i1 a ok", "i2 b bad").assign(rater=["a", None]), "rater is missing", "rater", 1, "bad"),
+        (rate("i1 a ok", "i1 a bad", "i1 a x"), "judged an item twice", "rater", 2, "ok"),
+        (rate("i1 a ok").assign(label=None), "there are no ratings", "label", 1, None),
+        (rate("i1 a ok").head(0), "there are no ratings", "label", 0, None),
+    ],
+)
+def test_bad_ratings_are_named_with_the_first_offender(frame, problem, column, rows, first):
+    with pytest.raises(DataError, match=problem) as caught:
+        read_ratings(frame)
+    assert (caught.value.column, caught.value.rows) == (column, rows)
+    assert (caught.value.first or {}).get("label") == first
+    assert caught.value.mend
+
+
+def test_the_truth_is_one_more_rating_where_no_auditor_gave_one():
+    ratings = rate("i1 a ok", "i1 b ok", "i2 a ok", "i2 x bad").assign(role=["rater", "rater", "rater", "auditor"])
+    truth = rate("i1 bad", "i2 bad", "i9 ok", names=("item_id", "truth"))
+    rows, table, unrated = read_truth(truth, ratings)
+    assert table_of(table) == ["i1 a ok", "i1 b ok", "i1 the truth bad", "i2 a ok", "i2 x bad"]
+    assert rows["others"].tolist() == [2, 1]
+    assert [table.labels[one] for one in rows["given"]] == ["bad", "bad"]
+    assert unrated == 1
+
+
+def test_truths_that_are_missing_are_none_and_those_repeated_count_once():
+    truth = rate("i1 ok", "i1 ok", "i1 bad", "i2 ok", names=("item_id", "truth")).assign(policy="p")
+    truth.loc[3, "truth"] = None
+    rows, _, _ = read_truth(truth, rate("i1 a ok", "i1 b bad", "i2 a ok"))
+    assert rows[["item_id", "truth"]].to_numpy().tolist() == [["i1", "bad"], ["i1", "ok"]]
+
+
+def test_a_truth_that_nobody_gave_is_not_lost():
+    ratings = rate("i1 a ok", "i1 b ok", "i1 x ok").assign(role=["rater", "rater", "auditor"])
+    rows, _, unrated = read_truth(rate("i1 zzz", names=("item_id", "truth")), ratings)
+    assert len(rows) + unrated == 1
+
+
+def test_an_overlap_sample_is_added_to_the_audits():
+    overlap = rate("i1 b ok", "i1 c bad").assign(role="rater")
+    found = ratings_from_audits(pd.DataFrame(AUDIT), overlap)
+    assert table_of(read_ratings(found)) == ["i1 a ok", "i1 audit 1 bad", "i1 b ok", "i1 c bad"]
+    assert ratings_from_audits(duckdb.from_df(pd.DataFrame(AUDIT)), duckdb.from_df(overlap)).equals(found)
+    assert len(ratings_from_audits(pd.DataFrame(AUDIT), overlap.head(0))) == 2
+
+
+def test_an_overlap_sample_without_roles_may_hold_the_rater_who_was_audited():
+    found = ratings_from_audits(pd.DataFrame(AUDIT), rate("i1 a ok", "i1 b ok"))
+    assert "i1 b ok" in table_of(read_ratings(found))
+
+
+def test_the_trials_of_an_overlap_sample_keep_their_order():
+    overlap = rate("i1 b bad", "i1 b ok").assign(role="rater", trial=[2, 1])
+    assert "i1 b ok" in table_of(read_ratings(ratings_from_audits(pd.DataFrame(AUDIT), overlap)))
+
+
+@pytest.mark.parametrize("name", list(AUDIT))
+def test_audits_without_a_column_are_refused(name):
+    with pytest.raises(DataError, match=f"no column '{name}'"):
+        ratings_from_audits(pd.DataFrame(AUDIT).drop(columns=name))
+
+
+def test_what_is_known_of_an_item_is_carried_along():
+    audits = pd.DataFrame({**AUDIT, "policy": ["hate"]})
+    assert set(ratings_from_audits(audits, about=["policy", "market"])["policy"]) == {"hate"}
+    twice = pd.DataFrame({"item_id": ["i1", "i1", "i2"], "policy": ["b", "a", None]})
+    assert fetch_by_item(twice, "policy").to_dict() == fetch_by_item(duckdb.from_df(twice), "policy").to_dict()
+    assert fetch_by_item(twice, "policy").to_dict() == {"i1": "a"}
+    assert fetch_by_item(twice, "market").empty
+
+
+def test_agreement_is_measured_by_what_is_known_of_the_items():
+    # Of each policy 40 items: on "clear" two raters agree always, on "vague" on half; "few" has less than 30 items.
+    policy = np.repeat(["clear", "vague", "few"], [40, 40, 29])
+    second = np.where((policy == "vague") & (np.arange(109) % 4 < 2), 1 - np.arange(109) % 2, np.arange(109) % 2)
+    frame = pd.DataFrame({"item_id": range(109), "policy": policy})
+    both = [frame.assign(rater="a", label=np.arange(109) % 2), frame.assign(rater="b", label=second)]
+    found = measure_agreement(pd.concat(both), by=["policy"])
+    told = {one.where["policy"]: (one.items, one.percent.value) for one in found.slices}
+    assert told == {"clear": (40, 1.0), "vague": (40, 0.5)}
+    assert [where["policy"] for where in found.slice_frame()["where"]] == ["vague", "clear"]
+    assert measure_agreement(duckdb.from_df(pd.concat(both).sample(frac=1, random_state=1)), by=["policy"]) == found
+
+
+def test_a_case_holds_the_ratings_of_its_own_items():
+    case = open_case(site="lisbon", period="2026-03")
+    items = set(case.sample.select("item_id").df()["item_id"])
+    assert len(case.ratings) > 0
+    assert set(case.ratings["item_id"]) <= items
+
+
+def test_calibration_opens_all_sites_of_the_last_period_with_raters_named_by_site():
+    audits, ratings = open_calibration()
+    assert audits.select("strftime(day, '%Y-%m')").distinct().fetchall() == [("2026-03",)]
+    frame = audits.select("item_id, site, rater").df()
+    assert frame["site"].nunique() == 4
+    assert all(rater.startswith(f"{site} ") for site, rater in zip(frame["site"], frame["rater"], strict=True))
+    assert set(ratings["item_id"]) <= set(frame["item_id"])
+    own, alone = open_calibration(sites=["lisbon"], periods=["2026-01", "2026-02"])
+    assert own.select("strftime(day, '%Y-%m'), site").distinct().fetchall() == [("2026-02", "lisbon")]
+    assert not alone["rater"].str.startswith("lisbon ").any()
+
+
+def test_calibration_of_a_store_without_ratings_has_none_and_of_an_empty_one_says_so(tmp_path):
+    with pytest.raises(DataError, match="no audits"):
+        open_calibration(tmp_path)
+    shutil.copytree(demo_store(), tmp_path / "copy")
+    (tmp_path / "copy" / "ratings.csv").unlink()
+    assert open_calibration(tmp_path / "copy")[1].empty
+
+
+def test_calibration_of_a_period_without_audits_says_so():
+    with pytest.raises(DataError, match="no audits"):
+        open_calibration(periods=["2027-01"])
+
+
+def test_no_text_becomes_a_formula_in_a_table_that_is_saved(tmp_path):
+    frame = pd.DataFrame({"text": ["=1+1", "@sum", "+1", "-1", "\tx", "ok", None], "number": [-1.5, 2, 3, 4, 5, 6, 7]})
+    save_table(frame, tmp_path, "agenda")
+    saved = pd.read_csv(tmp_path / "agenda.csv")
+    assert saved["text"].tolist()[:6] == ["'=1+1", "'@sum", "'+1", "'-1", "'\tx", "ok"]
+    assert saved["number"].tolist() == frame["number"].tolist()
+    save_table(frame, "", "nothing")
+    assert [file.name for file in tmp_path.iterdir()] == ["agenda.csv"]
