@@ -137,7 +137,6 @@ def _describe_raters(table: Ratings, found: Truths) -> tuple[RaterQuality, ...]:
 @dataclass(frozen=True, slots=True)
 class Suspect:
     """A truth and the `probability` that it is wrong; `suggested` is the likeliest label beside it.
-
     `ratings` people judged the item beside auditors, `against` of them otherwise than the truth.
     """
 
@@ -174,7 +173,8 @@ class TruthReview:
             text = f"No truth could be reviewed: {self.alone:,} items were judged by one person beside the auditor"
             return text + f", and nobody rated the items of {self.unrated:,} more" * (self.unrated > 0) + "."
         doubtful = sum(one.probability > SUSPECT for one in self.suspects)
-        text = f"{doubtful:,} of {self.reviewed:,} truths are more likely wrong than right; in all {self.share} are."
+        text = f"{doubtful:,} of {self.reviewed:,} truths are more likely wrong than right, or their policy is unclear;"
+        text += f" in all {self.share} are."
         return text + (f" {self.alone:,} more have nothing to be held against." if self.alone else "")
 
     def findings(self) -> tuple[Finding, ...]:
@@ -203,9 +203,10 @@ def review_truth(ratings: Any, truth: Any) -> TruthReview:
     Notes
     -----
     The truth is one more rating, whose auditor errs like other auditors until there is evidence; the chance that it is
-    wrong is what all ratings of the item, each by what its rater is worth, leave it. Blind to what raters and auditor
-    get wrong alike; the interval of the share allows for the items drawn and for what is unsure of each, not for the
-    model.
+    wrong is what all ratings of the item, each by what its rater is worth, leave it. An item on which everybody splits
+    because the policy is unclear is in doubt here too; `explain_disagreements` tells the two apart. Blind to what
+    raters and auditor get wrong alike; the interval of the share allows for the items drawn and for what is unsure of
+    each, not for the model.
 
     Examples
     --------

@@ -17,7 +17,7 @@ TEMPERS = np.arange(2, 11) / 10  # what each further rating of an item may count
 ASKED = 60_000  # ratings that decide on the two
 SHARED = 10.0, 2.0  # items' worth of what all items tell of a kind: how frequent labels, and splits, are
 SLIP = 0.02  # the chance of a third label where an item is split between two
-SHOWN = 6.0  # how much more the log likelihood of a pair of labels must be with splits than without
+SHOWN = 5.0  # how much larger the log likelihood must be with splits on a pair, where every other pair has them
 NEVER = -1e3
 MOST_ROUNDS, NEAR, BLOCK = 50, 5e-4, 2**13
 
@@ -210,10 +210,15 @@ def _keep_pairs(table: _Table, splits: Array) -> NDArray[np.bool_]:
     """Tell by kind and pair whether the ratings are likelier by far when items may be split on it than when not.
 
     An item that is split with a chance s is 1 / (1 − s) times likelier than if it could not be; allowing for splits
-    costs all items of the kind the mean of s.
+    costs all items of the kind the mean of s. The rarer such pairs turn out to be, the more each has to show.
     """
     gain = table.of_kind @ (-np.log1p(-np.minimum(splits, 1 - 1e-9)) - splits)
-    return gain >= SHOWN + np.log(max(gain.size, 1))
+    asked = max(int((table.of_kind @ splits >= 1).sum()), 1)
+    kept = gain >= SHOWN
+    for _ in range(10):
+        share = (min(int(kept.sum()), asked) + 0.5) / (asked + 1)
+        kept = gain >= SHOWN + np.log((1 - share) / share)
+    return kept
 
 
 def _start(table: _Table) -> Array:
