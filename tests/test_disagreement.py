@@ -203,5 +203,5 @@ def test_the_picture_shows_the_intervals_and_marks_one_rater():
     drawn = [segment[:, 0].tolist() for lines in ax.collections for segment in lines.get_segments()]
     assert drawn == [pytest.approx([one.share.low, one.share.high]) for one in found.clusters]
     assert [line.get_marker() for line in ax.lines] == ["o", "X"]
-    assert ax.get_title(loc="left").replace("\n", " ") == found.summary()
+    assert ax.get_title(loc="left").replace("\n", " ") == found.findings()[0].sentence
     plt.close(ax.figure)

@@ -405,7 +405,7 @@ def test_the_picture_hatches_measurement_and_titles_the_answer():
     hatched = [bool(bar.get_hatch()) for bar in ax.patches]
     assert hatched == [cause.measurement for cause in tagging.why]
     assert [bar.get_height() for bar in ax.patches] == [cause.share.value for cause in tagging.why]
-    assert ax.get_title(loc="left").replace("\n", " ") == tagging.summary()
+    assert ax.get_title(loc="left").replace("\n", " ") == tagging.findings()[1].sentence
     assert ax.lines[-1].get_ydata()[-1] == pytest.approx(1.0)
     assert len({to_hex(bar.get_facecolor()) for bar in ax.patches}) == 1  # told apart by hatching, not by colour
     plt.close(ax.figure)

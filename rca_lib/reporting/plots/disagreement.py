@@ -24,5 +24,5 @@ def plot_disagreement(disagreements: Disagreements, ax: Axes | None = None) -> A
     ax.set_xlabel("share of errors")
     if top:
         ax.legend(frameon=False, fontsize=8, loc="lower right")
-    title_of(ax, disagreements.summary(), characters=75)
+    title_of(ax, next((one.sentence for one in disagreements.findings()), disagreements.summary()), characters=60)
     return ax

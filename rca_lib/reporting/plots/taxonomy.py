@@ -24,5 +24,5 @@ def plot_taxonomy(tagging: Tagging, ax: Axes | None = None) -> Axes:
     ax.set_ylim(0, 1.05)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_ylabel("share of errors")
-    title_of(ax, tagging.summary())
+    title_of(ax, next((one.sentence for one in tagging.findings() if one.kind == "why"), tagging.summary()))
     return ax
