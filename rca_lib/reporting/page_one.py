@@ -163,6 +163,7 @@ def _confidence(answers: Answers) -> Iterator[Line]:
             f" allow for {quality.raters:,} raters (design effect {quality.design_effect:.1f})."
         )
         yield sentence, seen, "quality.minimum_detectable", ""
+    yield from _found(answers.correction, "correction", "corrected")
     doubt = (
         "What would change our mind: blind second audits of the items in doubt; the columns hint at a wrong or stale"
         f" truth in {doubtful:,} of the errors."
