@@ -82,9 +82,9 @@ def infer_truths(judgements: Judgements, *, split: bool = False) -> Truths:
     shrunk: to the group's pooled one, made better or worse by a factor for the rater (a gamma prior by moments), so
     that twenty ratings tell of a rater what they can. A rating is read by what the rater's *other* ratings tell, and an
     item by the others of its kind; without that few ratings confirm themselves and chances come out too sure. And
-    log odds are tempered: `concentration` and `temper` are those that predict the raters' labels best, each from the
-    others of its item. Blind where all err alike, and where nobody judged two items in common with others: with one
-    rating an item says next to nothing of its truth.
+    log odds are tempered at the end: `concentration` and `temper` are those that predict the raters' labels best, each
+    from the others of its item. Blind where all err alike, and where nobody judged two items in common with others:
+    with one rating an item says next to nothing of its truth.
 
     Examples
     --------
@@ -96,14 +96,14 @@ def infer_truths(judgements: Judgements, *, split: bool = False) -> Truths:
     ([0, 1, 0, 1], True)
     """
     table = _Table(judgements, split)
-    state = _State(_start(table), np.ones((table.of_kind.shape[0], len(table.pairs)), bool), 16.0, 1.0)
+    state = _State(_start(table), np.ones((table.of_kind.shape[0], len(table.pairs)), bool), 16.0)
     pruned = not table.pairs
     for rounds in range(1, MOST_ROUNDS + 1):
         learned = _learn(table, state)
         if rounds > 2:
-            state = _tune(table, state, learned)
+            state, temper = _tune(table, state, learned)
         scores = np.hstack([learned.told(table, state.concentration), table.coin])
-        former, chances = state.chances, _normalise(learned.common + state.temper * scores)
+        former, chances = state.chances, _normalise(learned.common + scores)
         state = replace(state, chances=chances)
         settled = rounds > 4 and np.abs(chances - former).sum() < 2 * NEAR * len(chances)
         if not pruned and (settled or rounds == MOST_ROUNDS // 2):
@@ -111,9 +111,10 @@ def infer_truths(judgements: Judgements, *, split: bool = False) -> Truths:
             state = replace(state, open=_keep_pairs(table, chances[:, judgements.sizes[2] :]))
         elif settled:
             break
-    whole, parts = np.split(chances, [judgements.sizes[2]], axis=1)
+    # Learned as if raters erred independently, told as they do: tempered while learning, rare labels would vanish.
+    whole, parts = np.split(_normalise(learned.common + temper * scores), [judgements.sizes[2]], axis=1)
     confusion = _confuse(learned, judgements.sizes[1:], state.concentration)
-    return Truths(whole, parts, table.pairs, confusion, learned.seen, state.concentration, state.temper, rounds)
+    return Truths(whole, parts, table.pairs, confusion, learned.seen, state.concentration, temper, rounds)
 
 
 class _Table:
@@ -138,12 +139,11 @@ class _Table:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _State:
-    """The chances of each item's labels and pairs, on which pairs items of a kind may be split, and the two tuned."""
+    """The chances of each item's labels and pairs, on which pairs items of a kind may be split, and what is tuned."""
 
     chances: Array
     open: NDArray[np.bool_]
     concentration: float
-    temper: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -280,7 +280,7 @@ def _firmness(errors: Array, judged: Array, usual: Array) -> float:
     return float(max(CONCENTRATIONS, key=likely))
 
 
-def _tune(table: _Table, state: _State, learned: _Learned) -> _State:
+def _tune(table: _Table, state: _State, learned: _Learned) -> tuple[_State, float]:
     """Choose concentration and temper by how well they predict each rating from the others of its item."""
     items, toss = table.judgements.items[table.asked], table.toss[table.judgements.labels[table.asked]]
     given, expected, seen = learned.others(table, table.asked)
@@ -292,12 +292,12 @@ def _tune(table: _Table, state: _State, learned: _Learned) -> _State:
         return float(np.log(np.einsum("ij,ij->i", chances, likely)).sum())
 
     common = learned.common[items]
-    others = (np.log(state.chances[items] + 1e-300) - common) / state.temper - np.log(likely(state.concentration))
-    now = _normalise(common + state.temper * others)
+    others = np.log(state.chances[items] + 1e-300) - common - np.log(likely(state.concentration))
+    now = _normalise(common + others)
     concentration = float(max(CONCENTRATIONS, key=lambda one: predict(now, likely(one))))
     found = likely(concentration)
     temper = float(max(TEMPERS, key=lambda one: predict(_normalise(common + one * others), found)))
-    return replace(state, concentration=concentration, temper=temper)
+    return replace(state, concentration=concentration), temper
 
 
 def _normalise(logs: Array) -> Array:
