@@ -81,4 +81,5 @@ def count_people(audits: Any, person: str, *, along: Sequence[str] = ()) -> pd.D
         cells = Cells(np.array(codes), items, errors, items)
         chance = expit(fit_baseline(cells, tuple(int(code.max()) + 1 for code in codes)).logits(cells.codes))
     table = counts[[*along, person, "items", "errors"]].assign(expected=items * chance)
-    return table.groupby([person, *along], sort=True, as_index=False)[["items", "errors", "expected"]].sum()
+    groups = table.groupby([person, *along], sort=True, as_index=False, dropna=False)
+    return groups[["items", "errors", "expected"]].sum()
