@@ -273,3 +273,10 @@ def test_who_is_named_is_wrong_in_so_large_a_share_at_most():
     assert stand_out(chance, rate=0.2).tolist() == [True, True, True, True]
     assert not stand_out(np.array([0.5, 0.9])).any()
     assert stand_out(np.array([])).tolist() == []
+
+
+def test_audits_that_name_no_rater_are_counted():
+    audits = simulate(3)
+    found = rank_raters(audits.assign(rater=audits["rater"].where(audits.index % 10 > 0)))
+    assert found.unnamed == len(audits[audits.index % 10 == 0])
+    assert f"{found.unnamed:,} audits name no rater" in found.summary()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rca_lib.audits.counting import fetch_errors, keep_proportional
+from rca_lib.audits.counting import count_errors, fetch_errors, keep_proportional
 from rca_lib.audits.people import count_people, leave_out
 from rca_lib.audits.ratings import require_columns
 from rca_lib.findings import NOWHERE, Estimate, Finding, Rate
@@ -64,14 +64,16 @@ class CoachingCard:
 
 @dataclass(frozen=True, slots=True)
 class Raters:
-    """Every rater, by name; `few` have too few audits for a rate, `excused` audits and items were left out.
+    """Every rater, by name; `few` have too few audits for a rate, `unnamed` audits name no rater.
 
-    `spread` is the standard deviation of true ratios between raters (None: no rater has enough audits).
+    `excused` audits and items were left out. `spread` is the standard deviation of true ratios between raters (None: no
+    rater has enough audits).
     """
 
     raters: tuple[RaterRate, ...]
     cards: tuple[CoachingCard, ...]
     few: int
+    unnamed: int
     excused: int
     spread: Estimate | None
     minimum: int
@@ -104,6 +106,7 @@ class Raters:
             text += (
                 f"{len(self.cards):,} stand out with more errors than expected." if self.cards else "none stands out."
             )
+        text += f" {self.unnamed:,} audits name no rater." * (self.unnamed > 0)
         return text + f" {self.excused:,} audits and items are left out: they count against nobody." * (
             self.excused > 0
         )
@@ -170,7 +173,8 @@ def rank_raters(audits: Any, *, excused: Mapping[str, Collection[str]] = NOWHERE
     cards = _write_cards(kept, [one for one in known.values() if one.stands_out])
     spread = found.spread if found else None
     raters = tuple((known | few)[rater] for rater in table["rater"])
-    return Raters(raters, cards, len(few), sum(map(len, excused.values())), spread, least)
+    unnamed = int(count_errors(keep_proportional(kept))["items"].sum() - table["items"].sum())
+    return Raters(raters, cards, len(few), unnamed, sum(map(len, excused.values())), spread, least)
 
 
 def _counts(row: Any) -> tuple[str, int, int, float]:
