@@ -142,6 +142,8 @@ def explain_disagreements(ratings: Any, truth: Any) -> Explanations:
     told apart by any method, and no verdict is given. It cannot see an error that all make alike (that looks right), a
     policy that is clear to each rater in a different way (that looks like their errors), or that an item is split
     unevenly, nine to one. Where no policy is unclear, one simulation in eight tells of one that is.
+    Intervals of the shares leave out that the model itself is learned: at a stated .95 they cover .87 to 1.00 with
+    three raters an item, .67 to .93 with two.
 
     Examples
     --------
