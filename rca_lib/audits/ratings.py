@@ -181,7 +181,8 @@ def read_truth(truth: Any, ratings: Any) -> tuple[pd.DataFrame, Ratings, int]:
     -------
     DataFrame, Ratings, int
         A row per item and truth given for it: `item` and `given` (codes of the ratings), `policy`, `others` (how many
-        judged the item beside auditors); the ratings; and how many truths are of items that nobody rated.
+        judged the item beside auditors), `against` (how many of these otherwise); the ratings; and how many truths are
+        of items that nobody rated.
     """
     needed = ["item_id", "truth"]
     given = fetch_columns(truth, needed, ("auditor", "policy")).dropna(subset=needed)
@@ -200,6 +201,8 @@ def read_truth(truth: Any, ratings: Any) -> tuple[pd.DataFrame, Ratings, int]:
     coded = read_ratings(pd.concat([table, added[[*RATING]]], ignore_index=True))
     rows = given[known].drop_duplicates(needed, ignore_index=True)
     place, label = pd.Index(coded.items).get_indexer(rows["item_id"]), pd.Index(coded.labels).get_indexer(rows["truth"])
-    others = np.bincount(coded.item, coded.roles[coded.rater] != "auditor", len(coded.items)).astype(int)
-    rows = rows.assign(item=place, given=label, others=others[place])
+    votes = np.zeros((len(coded.items), len(coded.labels)), int)
+    np.add.at(votes, (coded.item, coded.label), coded.roles[coded.rater] != "auditor")
+    others = votes.sum(1)[place]
+    rows = rows.assign(item=place, given=label, others=others, against=others - votes[place, label])
     return rows[label >= 0].reset_index(drop=True), coded, int((~known).sum())

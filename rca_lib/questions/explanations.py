@@ -155,11 +155,7 @@ def explain_disagreements(ratings: Any, truth: Any) -> Explanations:
     'rater error'
     """
     rows, table, unrated = read_truth(truth, ratings)
-    people = table.roles[table.rater] != "auditor"
-    votes = np.zeros((len(table.items), len(table.labels)))
-    np.add.at(votes, (table.item, table.label), people)
-    against = rows["others"] - votes[rows["item"], rows["given"]].astype(int)
-    disputed = rows.assign(against=against)[against > 0]
+    disputed = rows[rows["against"] > 0]
     told = disputed[disputed["others"] >= 2]
     untold = len(disputed) - len(told)
     if told.empty:

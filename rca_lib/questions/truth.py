@@ -225,12 +225,8 @@ def review_truth(ratings: Any, truth: Any) -> TruthReview:
     place = np.arange(len(rows)), rows["given"].to_numpy()
     wrong = np.clip(1 - chances[place], 0, 1)
     chances[place] = -1
-    against = np.bincount(table.item, table.roles[table.rater] != "auditor", len(table.items))
-    agree = np.zeros((len(table.items), len(table.labels)))
-    np.add.at(agree, (table.item, table.label), table.roles[table.rater] != "auditor")
-    against = against[rows["item"]] - agree[rows["item"], rows["given"]]
     suggested = table.labels[chances.argmax(1)] if len(rows) else []
-    frame = rows.assign(suggested=suggested, wrong=wrong.round(12), against=against.astype(int))
+    frame = rows.assign(suggested=suggested, wrong=wrong.round(12))
     frame = frame.sort_values(["wrong", "item_id", "truth"], ascending=[False, True, True])
     names = ["item_id", "truth", "suggested", "wrong", "others", "against", "policy"]
     suspects = tuple(Suspect(*row) for row in frame[names].itertuples(index=False, name=None))

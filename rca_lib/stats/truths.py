@@ -79,12 +79,12 @@ def infer_truths(judgements: Judgements, *, split: bool = False) -> Truths:
     Notes
     -----
     The model of Dawid and Skene (1979) by expectation and maximisation, with three things added. A rater's matrix is
-    shrunk: to the group's pooled one, made better or worse by a factor for the rater (a gamma prior by moments), so
-    that twenty ratings tell of a rater what they can. A rating is read by what the rater's *other* ratings tell, and an
-    item by the others of its kind; without that few ratings confirm themselves and chances come out too sure. And
-    log odds are tempered at the end: `concentration` and `temper` are those that predict the raters' labels best, each
-    from the others of its item. Blind where all err alike, and where nobody judged two items in common with others:
-    with one rating an item says next to nothing of its truth.
+    shrunk: to the group's pooled one, its odds of an error those of the rater (whose rate of error has the likeliest
+    beta prior), so that twenty ratings tell of a rater what they can. A rating is read by what the rater's *other*
+    ratings tell, and an item by the others of its kind; without that few ratings confirm themselves and chances come
+    out too sure. And log odds are tempered at the end: `concentration` and `temper` are those that predict the raters'
+    labels best, each from the others of its item. Blind where all err alike, and where nobody judged two items in
+    common with others: with one rating an item says next to nothing of its truth.
 
     Examples
     --------
