@@ -49,7 +49,7 @@ def make_run(folder: Path, name: str) -> Run:
     notebook = write_notebook(folder, name, NOTEBOOKS[name])
     stage, seconds = int(name == "silent"), 2 if name == "endless" else 120
     parameters = {"site": name, "alpha": 0.01}
-    return Run(name, "2026-01", notebook, f"{name}/2026-01", parameters, stage, seconds, "f1")
+    return Run(name, "2026-01", notebook, f"{name}/2026-01", parameters, stage, seconds, fingerprint="f1")
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_one_failed_run_does_not_stop_the_others(grid):
             "the kernel died: the cell ended it, or needed more memory than there is",
         ),
         ("endless", 4, "CellTimeoutError", "the cell took longer than 2 s"),
-        ("lost", None, "BrokenProcessPool", "the process of this run was killed; it may have needed more memory"),
+        ("lost", None, "Killed", "the process of this run was killed; it may have needed more memory"),
         ("silent", None, "NothingSaved", "the notebook did not write findings.json and claims.json"),
     ],
 )

@@ -77,6 +77,18 @@ def period_of(day: date, kind: str) -> Period:
     return parse_period(names[kind])
 
 
+def name_period_before(name: str) -> str:
+    """Return the name of the period of the same kind before one.
+
+    Examples
+    --------
+    >>> [name_period_before(name) for name in ("2026-01", "2026-Q1", "2026-W01")]
+    ['2025-12', '2025-Q4', '2025-W52']
+    """
+    period = parse_period(name)
+    return period_of(period.start - timedelta(days=1), period.kind).name
+
+
 def periods_before(period: Period, days: Iterable[date], count: int) -> tuple[Period, ...]:
     """Return the latest `count` earlier periods of the same kind that hold any of these days, in order."""
     held = {period_of(day, period.kind) for day in days if day < period.start}

@@ -23,7 +23,7 @@ from pydantic import (
     ValidationInfo,
 )
 
-from rca_lib.audits.periods import Period, parse_period
+from rca_lib.audits.periods import Period, name_period_before, parse_period
 from rca_lib.audits.tables import folder_name
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
@@ -80,6 +80,8 @@ class Batch(BaseModel, frozen=True, extra="forbid"):
     )
     parameters: Mapping[str, Any] = Field({}, description="a mapping of the notebooks' parameters")
     timeout_seconds: int = Field(600, description="whole seconds from 1", ge=1)
+    deadline_seconds: int = Field(3600, description="whole seconds from 1", ge=1)
+    memory_mb: int | None = Field(None, description="whole megabytes from 1", ge=1)
     _source: Path
 
 
@@ -87,8 +89,10 @@ class Batch(BaseModel, frozen=True, extra="forbid"):
 class Run:
     """One notebook to run with its parameters; `site` and `period` are None where it covers all of them.
 
-    `folder` is the report's place below the batch's folder. Runs of a `stage` start when those of the stages before
-    have ended. `fingerprint` stands for the data that the run reads; an empty one is never taken as unchanged.
+    `folder` is the report's place below the batch's folder, `before` that of the period before, "" where there is none.
+    Runs of a `stage` start when those of the stages before
+    have ended. A cell may take `timeout_seconds`, the run `deadline_seconds`, each of its processes `memory_mb`.
+    `fingerprint` stands for the data that the run reads; an empty one is never taken as unchanged.
     """
 
     site: str | None
@@ -98,7 +102,10 @@ class Run:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     stage: int = 0
     timeout_seconds: int = 600
+    deadline_seconds: int = 3600
+    memory_mb: int | None = None
     fingerprint: str = ""
+    before: str = ""
 
 
 def read_batch(path: Path | str) -> Batch:
@@ -253,5 +260,8 @@ def _run(batch: Batch, kind: str, kinds: Mapping[str, str], values: Mapping[str,
         except ValidationError:
             about = f"{name} is {filled[name]!r}, but {notebook.name} wants {kinds[name]}"
             raise ValueError(f"{batch._source}: parameters: {about}") from None
-    folder = f"_{kind}" if site is None else f"{folder_name(site)}/{period}"
-    return Run(site, period, notebook, folder, parameters, int(kind == "portfolio"), batch.timeout_seconds)
+    folder, before = f"_{kind}", ""
+    if site is not None:
+        folder, before = (f"{folder_name(site)}/{name}" for name in (period, name_period_before(period)))
+    limits = {name: getattr(batch, name) for name in ("timeout_seconds", "deadline_seconds", "memory_mb")}
+    return Run(site, period, notebook, folder, parameters, before=before, stage=int(kind == "portfolio"), **limits)

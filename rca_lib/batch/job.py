@@ -18,7 +18,8 @@ from rca_lib.audits.mapping import read_mapping
 from rca_lib.audits.store import fingerprint, list_periods, list_sites
 from rca_lib.audits.synthetic import demo_simulation, write_simulation
 from rca_lib.batch.grid import Batch, Run, plan_runs, read_batch
-from rca_lib.batch.runner import Outcome, run_grid
+from rca_lib.batch.records import Outcome
+from rca_lib.batch.runner import run_grid
 from rca_lib.findings import DataError
 from rca_lib.reporting.index import write_index
 from rca_lib.reporting.verification import Verification, verify_report

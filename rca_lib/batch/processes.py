@@ -1,0 +1,73 @@
+"""Processes that leave nothing behind: they end with their parent, and end all that they started."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+END_WITH_PARENT, ADOPT_ORPHANS = 1, 36  # of Linux' prctl(2)
+
+
+def end_with_parent(parent: int) -> None:
+    """Let the system kill this process when its parent, the process `parent`, is gone, however that ends (Linux)."""
+    _control(END_WITH_PARENT, signal.SIGKILL)
+    if os.getppid() != parent:  # it was gone before it was asked for
+        os._exit(1)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every process below this one whose own parent is gone (Linux)."""
+    _control(ADOPT_ORPHANS, 1)
+
+
+def end_children(besides: Collection[int] = ()) -> None:
+    """Kill the children of this process, those that it adopted included, and wait until they are gone.
+
+    With `adopt_orphans` this reaches a process that was meant to outlive its parent too. Nothing is done where the
+    system does not list children (anywhere but on Linux).
+    """
+    while children := set(_children()) - set(besides):
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        for child in children:
+            with suppress(ChildProcessError):
+                os.waitpid(child, 0)
+
+
+def end_named(variable: str, value: str) -> None:
+    """Kill every process whose environment began with this variable at this value (Linux)."""
+    wanted = f"{variable}={value}".encode()
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):
+            process = int(environment.parent.name)
+            if process != os.getpid() and wanted in environment.read_bytes().split(b"\0"):
+                os.kill(process, signal.SIGKILL)
+
+
+def limit_memory(megabytes: int) -> None:
+    """Let this process and those it starts take no more memory than this each: what asks for more gets a MemoryError.
+
+    Counted are the pages that are its own or may become so; nothing is limited on Windows.
+    """
+    with suppress(ImportError):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
+
+
+def _control(option: int, argument: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, argument, 0, 0, 0)
+
+
+def _children() -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
+    except OSError:
+        return []

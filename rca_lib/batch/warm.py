@@ -1,0 +1,127 @@
+"""Warm workers: one process imports once what every report needs, and forks a worker for each run.
+
+It has a single thread and does no work of its own, so that a fork is a whole process. Whatever it forked ends with it,
+and it ends with the process that asked for it.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import os
+import pkgutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from rca_lib.batch.processes import adopt_orphans, end_children, end_with_parent
+
+# What reports import only where they need it; a name that is gone costs time, nothing else.
+NEEDED = (
+    "ipykernel.ipkernel", "ipykernel.kernelapp", "matplotlib.backends.backend_svg", "matplotlib_inline.backend_inline",
+    "narwhals._duckdb.group_by", "narwhals._duckdb.namespace", "narwhals._duckdb.selectors",
+    "narwhals._pandas_like.group_by", "narwhals._pandas_like.namespace", "narwhals._pandas_like.selectors",
+    "narwhals.stable.v2", "pandas.core.methods.to_dict", "pandas.core.reshape.reshape", "sklearn.cluster",
+    "sklearn.feature_extraction.text", "sklearn.linear_model", "sklearn.model_selection",
+)  # fmt: skip
+
+
+class WarmProcess:
+    """The process that forks workers, seen from the process that wants them."""
+
+    def __init__(self, variables: Mapping[str, str], log: Path) -> None:
+        """Start it with these environment variables, which its workers have too; what it has to say goes to `log`."""
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"]
+        options = {"env": dict(variables), "pass_fds": [theirs.fileno()], "start_new_session": True}
+        with theirs, log.open("ab") as written:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=written, stderr=written, **options
+            )
+
+    def fork(self, stdin: int, stdout: int, log: Path) -> int:
+        """Fork a worker that reads `stdin`, writes `stdout` and complains in `log`; return its process id.
+
+        Raises
+        ------
+        OSError
+            If the process is gone, or could not start.
+        """
+        socket.send_fds(self._socket, [str(log).encode()], [stdin, stdout])
+        process = self._socket.recv(64)
+        if not process:
+            raise OSError("the warm process is gone")
+        return int(process)
+
+    def close(self) -> None:
+        """End it, and with it all workers and kernels and what those left."""
+        self._socket.close()
+        self._process.wait()
+
+
+def serve(descriptor: int) -> None:
+    """Import, then fork a worker for each message until the other end closes: the main loop of the warm process."""
+    adopt_orphans()
+    _import_all()
+    workers, this = set[int](), os.getpid()
+    with socket.socket(fileno=descriptor) as asked:
+        while True:
+            log, descriptors, *_ = socket.recv_fds(asked, 4096, 2)
+            if not log:
+                break
+            workers = {worker for worker in workers if not os.waitpid(worker, os.WNOHANG)[0]}
+            end_children(besides=workers)  # what killed workers left
+            worker = os.fork()
+            if not worker:
+                asked.close()
+                _become_worker(this, descriptors, Path(log.decode()))
+            workers.add(worker)
+            for taken in descriptors:
+                os.close(taken)
+            asked.send(str(worker).encode())
+    for worker in workers:
+        os.kill(worker, signal.SIGKILL)
+    end_children()
+
+
+def _import_all() -> None:
+    # jsonschema would build the grammar of web addresses, for a second, which nothing here reads.
+    sys.modules["rfc3987_syntax"] = None
+    import rca_lib
+    from rca_lib.batch import worker
+    from rca_lib.stats.texts import load_encoder
+
+    for module in pkgutil.walk_packages(rca_lib.__path__, "rca_lib."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in NEEDED:
+        with suppress(ImportError):
+            importlib.import_module(name)
+    del sys.modules["rfc3987_syntax"]
+    worker.prepare()
+    load_encoder()
+    threads = len([*Path("/proc/self/task").iterdir()]) if sys.platform == "linux" else threading.active_count()
+    if threads > 1:
+        raise RuntimeError(f"{threads} threads run after the imports: a fork would lack all but one")
+    gc.collect()
+    gc.freeze()  # what all share stays out of the collector, which would copy it by touching it
+
+
+def _become_worker(parent: int, descriptors: list[int], log: Path) -> None:
+    from rca_lib.batch import worker
+
+    try:
+        os.setsid()
+        end_with_parent(parent)
+        complaints = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        for source, target in zip((*descriptors, complaints), (0, 1, 2), strict=True):
+            os.dup2(source, target)
+            os.close(source)
+        worker.main(warm=True)
+    finally:
+        os._exit(0)

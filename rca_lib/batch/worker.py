@@ -1,0 +1,164 @@
+"""A worker: a process that runs one notebook and publishes one report."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from jupyter_client.manager import AsyncKernelManager
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbformat import NotebookNode
+from papermill.exceptions import PapermillExecutionError
+
+from rca_lib.batch.grid import Run
+from rca_lib.batch.kernels import ForkedKernel, manage_kernel
+from rca_lib.batch.processes import adopt_orphans, end_children, end_with_parent, limit_memory
+from rca_lib.batch.publishing import frame_of, publish, sweep, write_failure
+from rca_lib.batch.records import Failure
+from rca_lib.reporting.html import export_html
+
+OWED = ("findings.json", "claims.json")
+STARTS_WITHIN = 180  # seconds for a kernel; a busy machine takes long
+LONGEST = 1_000_000  # characters of one output that are kept
+WRITTEN = (".ipynb", ".json", ".csv", ".html", ".txt", ".md")  # what a secret is blotted out of
+DEAD = ("DeadKernelError", "NoStart")  # what another attempt may mend
+
+
+def prepare() -> None:
+    """Do once what every report would do again: compile the page."""
+    export_html(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("#")]), title="")
+
+
+def main(*, warm: bool = False) -> None:
+    """Make the report of the job that standard input names, and say on standard output how far it is.
+
+    The job is a line of JSON. The first answer is the word `executed`, once the notebook has ended; the next line
+    brings what the report was made from, then it is published and the second answer says so. Instead of either comes a
+    `failure` that nobody has written down, and whether to try `again`.
+    """
+    job = json.loads(sys.stdin.readline())
+    adopt_orphans()
+    if not warm:
+        end_with_parent(job["parent"])
+    signal.signal(signal.SIGINT, lambda *_: None)  # only the runner answers Ctrl-C
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    run = Run(**{**job["run"], "notebook": Path(job["run"]["notebook"])})
+    if run.memory_mb:
+        limit_memory(run.memory_mb)
+    try:
+        # Before anything else: a fork takes along one thread only.
+        kernel = ForkedKernel(Path(os.environ["RCA_HOME"], "kernels.log")) if warm else None
+        _tell(make_report(run, Path(job["out"]), manage_kernel(kernel), job["attempt"], job["secrets"]))
+    except Exception as error:  # noqa: BLE001  the runner writes it down
+        _tell({"failure": asdict(Failure(type(error).__name__, str(error))), "again": False})
+    finally:
+        end_children()
+
+
+def make_report(
+    run: Run, out: Path, manager: type[AsyncKernelManager], attempt: int, secrets: Sequence[str]
+) -> dict[str, Any]:
+    """Run a notebook, ask what its report was made from, publish it; return the answer as `main` gives it."""
+    started, clock = datetime.now(UTC), time.perf_counter()
+    new = sweep(run, out)
+    new.mkdir(parents=True)
+    halted = _execute(run, new, manager)
+    if halted and halted.exception in DEAD and attempt == 1:
+        return {"failure": asdict(halted), "again": True}
+    for file in new.rglob("*"):
+        if file.suffix in WRITTEN:
+            file.write_bytes(_blot(file.read_bytes(), secrets))
+    node = nbformat.read(new / "report.ipynb", as_version=4)
+    begun = _tidy(node)
+    nbformat.write(node, new / "report.ipynb")
+    failure = replace(halted, cell=begun or None) if halted else _fault(run, node, new)
+    seconds = time.perf_counter() - clock
+    _tell("executed")
+    inputs = json.loads(sys.stdin.readline() or sys.exit(1))
+    source = node.cells[failure.cell - 1].source if failure and failure.cell else ""
+    page = write_failure(run, failure, source) if failure else export_html(node, **frame_of(run))
+    publish(run, new, page, failure, inputs=inputs, started=started, seconds=seconds, attempt=attempt)
+    return {"published": run.folder}
+
+
+def _tell(answer: object) -> None:
+    print(json.dumps(answer), flush=True)  # noqa: T201  the runner reads it
+
+
+def _execute(run: Run, new: Path, manager: type[AsyncKernelManager]) -> Failure | None:
+    """Run the notebook into `new`; return why it was halted, where the notebook itself does not tell."""
+    try:
+        papermill.execute_notebook(
+            str(run.notebook),
+            str(new / "report.ipynb"),
+            {**run.parameters, "output": str(new)},
+            engine_name="rca",
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            kernel_manager_class=manager,
+            start_timeout=STARTS_WITHIN,
+            execution_timeout=run.timeout_seconds,
+            shutdown_kernel="immediate",
+            record_timing=False,
+            coalesce_streams=True,
+        )
+    except PapermillExecutionError:
+        return None
+    except CellTimeoutError:
+        return Failure("CellTimeoutError", f"the cell took longer than {run.timeout_seconds} s")
+    except DeadKernelError:
+        return Failure("DeadKernelError", "the kernel died: the cell ended it, or needed more memory than there is")
+    except RuntimeError as error:
+        return Failure("NoStart", f"the kernel did not start: {error}")
+    return None
+
+
+def _blot(text: bytes, secrets: Sequence[str]) -> bytes:
+    for secret in secrets:
+        for spelling in (secret, json.dumps(secret)[1:-1], json.dumps(json.dumps(secret)[1:-1])[1:-1]):
+            text = text.replace(spelling.encode(), b"***")
+    return re.sub(rb"(\w://)[^\s/@:\"]+:[^\s/@\"]+@", rb"\1***@", text)
+
+
+def _tidy(node: NotebookNode) -> int:
+    """Take out the marks and times that Papermill leaves, so that the same run is the same file; count cells begun.
+
+    What a cell printed is cut where it is very long.
+    """
+    node.cells = [cell for cell in node.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", ())]
+    node.metadata.pop("papermill", None)
+    begun = 0
+    for number, cell in enumerate(node.cells, start=1):
+        begun = number if cell.metadata.pop("papermill", {}).get("start_time") else begun
+        if "injected-parameters" in cell.metadata.get("tags", ()):
+            cell.id = "injected-parameters"
+        for output in cell.get("outputs", ()):
+            if output.output_type == "stream" and len(output.text) > LONGEST:
+                rest = len(output.text) - LONGEST
+                output.text = f"{output.text[:LONGEST]}\n… {rest:,} more characters were printed.\n"
+    return begun
+
+
+def _fault(run: Run, node: NotebookNode, new: Path) -> Failure | None:
+    for number, cell in enumerate(node.cells, start=1):
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error" and "raises-exception" not in cell.metadata.get("tags", ()):
+                return Failure(output.ename, output.evalue, number)
+        if cell.cell_type == "code" and cell.source.strip() and cell.execution_count is None:
+            return Failure("NotRun", "this cell and those after it never ran", number)
+    missing = [name for name in OWED if not (new / name).is_file()] if run.site is not None else []
+    return Failure("NothingSaved", f"the notebook did not write {' and '.join(missing)}") if missing else None
