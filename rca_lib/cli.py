@@ -12,14 +12,24 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from rca_lib.findings import DataError
 
 if TYPE_CHECKING:
     from rca_lib.audits.ledger import Ledger
-    from rca_lib.batch.job import Job
+    from rca_lib.batch.job import Plan
+    from rca_lib.batch.records import Outcome
+    from rca_lib.reporting.verification import Verification
 
 PROJECT = Path(__file__).resolve().parents[1]
 app = typer.Typer(
@@ -35,11 +45,15 @@ File = Annotated[Path, typer.Argument(help="CSV, XLSX or Parquet file of audits.
 Data = Annotated[Path | None, typer.Option("--data", help="The audits, in place of those the batch file names.")]
 Reports = Annotated[Path, typer.Option("--reports", help="Where the batch's folder is made.")]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="How many notebooks run at the same time.")]
+Site = Annotated[str | None, typer.Option("--site", help="Only this site.")]
+OnePeriod = Annotated[str | None, typer.Option("--period", help="Only this period.")]
 Force = Annotated[bool, typer.Option("--force", help="Also run what has not changed.")]
 
 
 def main() -> None:
     """Run the command line; every error is one readable message and an exit status other than 0."""
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")  # several threads each wait for one another where several processes run
     try:
         app(standalone_mode=False)
     except typer.Exit as stop:
@@ -78,28 +92,44 @@ def check(
 def run(
     batch: Annotated[Path, typer.Argument(help="The batch file (YAML).")],
     data: Data = None,
-    site: Annotated[str | None, typer.Option("--site", help="Only this site.")] = None,
-    period: Annotated[str | None, typer.Option("--period", help="Only this period.")] = None,
+    site: Site = None,
+    period: OnePeriod = None,
     reports: Reports = Path("reports"),
     workers: Workers = 2,
     force: Force = False,
+    cold: Annotated[bool, typer.Option("--cold", help="Start each kernel anew instead of forking it.")] = False,
+    plan: Annotated[bool, typer.Option("--list", help="Only say what would run, and why.")] = False,
 ) -> None:
     """The main job: audits in, a report for every site and period out."""
-    from rca_lib.batch.job import run_batch
+    from rca_lib.batch.job import plan_batch, run_batch
 
+    chosen = {"data": data, "site": site, "period": period, "reports": reports, "force": force}
+    chosen["now"] = datetime.now(UTC)
+    if plan:
+        with _working("Taking the audits in"):
+            planned = plan_batch(batch, **chosen)
+        _show_plan(planned)
+        return
+    outcomes: list[Outcome] = []
     with Progress(
         SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        console=errors,
+        TextColumn("about"), TimeRemainingColumn(), TextColumn("to go"), console=errors,
     ) as progress:  # fmt: skip
         task = progress.add_task("Taking the audits in", total=None)
-        job = run_batch(
-            batch, data=data, site=site, period=period, reports=reports, workers=workers, force=force,
-            now=datetime.now(UTC),
-            on_intake=lambda ledger: console.print(ledger.summary()),
-            on_plan=lambda runs: progress.update(task, description="Running notebooks", total=len(runs)),
-            on_progress=lambda _: progress.advance(task),
-        )  # fmt: skip
-    _show_job(job)
+        try:
+            job = run_batch(
+                batch, **chosen, workers=workers, cold=cold,
+                on_intake=lambda ledger: console.print(ledger.summary()),
+                on_plan=lambda runs: progress.update(task, description="Running notebooks", total=len(runs)),
+                on_progress=lambda outcome: (outcomes.append(outcome), progress.advance(task)),
+            )  # fmt: skip
+        finally:
+            progress.stop()
+            _show_outcomes(outcomes)
+    path = os.path.relpath(job.index)
+    console.print(f"Open {path if not path.startswith('..') else job.index}", markup=False, soft_wrap=True)
+    if any(outcome.outcome == "failed" for outcome in outcomes):
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -108,21 +138,22 @@ def verify(
     data: Annotated[
         Path | None, typer.Option("--data", help="Take this file in again and derive the claims from it.")
     ] = None,
+    workers: Workers = 2,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show every check, not only those that fail.")] = False,
 ) -> None:
     """Derive every number of page one again from the audits."""
-    from rca_lib.batch.job import verify_folder
+    from rca_lib.batch.certificate import verify_folder, write_certificate
 
     failed = 0
     for folder in reports:
-        for verification in verify_folder(folder, data=data):
+        verifications = []
+        for verification in verify_folder(folder, data=data, workers=workers):
+            verifications.append(verification)
             failed += not verification.holds
-            console.print(verification.summary(), markup=False, soft_wrap=True)
-            for line in verification.checks:
-                if verbose or line.outcome not in ("exact", "within rounding"):
-                    console.print(f"  {line.outcome}: {line.id}", markup=False, soft_wrap=True)
-                    console.print(f"    reported: {line.reported}", markup=False, soft_wrap=True)
-                    console.print(f"    derived:  {line.derived}", markup=False, soft_wrap=True)
+            _show_verification(verification, verbose=verbose)
+        certificate = write_certificate(folder, verifications, data=data, now=datetime.now(UTC))
+        if certificate:
+            console.print(f"Open {os.path.relpath(certificate)}", markup=False, soft_wrap=True)
     if failed:
         _fail(f"{failed} report{'s' if failed > 1 else ''} not verified.")
 
@@ -173,16 +204,35 @@ def _show_ledger(ledger: Ledger) -> None:
         console.print(f"not available: {serves} (no column {column})", markup=False)
 
 
-def _show_job(job: Job) -> None:
-    failed = [outcome for outcome in job.outcomes if outcome.outcome == "failed"]
-    for outcome in failed:
-        errors.print(f"failed: {outcome.run.folder}: {outcome.error}", markup=False, soft_wrap=True, style="red")
-    failures = len(failed)
-    console.print(f"{len(job.outcomes) - failures} of {len(job.outcomes)} runs succeeded.", markup=False)
-    path = os.path.relpath(job.index)
-    console.print(f"Open {path if not path.startswith('..') else job.index}", markup=False, soft_wrap=True)
-    if failures:
-        raise typer.Exit(1)
+def _show_verification(verification: Verification, *, verbose: bool) -> None:
+    console.print(verification.summary(), markup=False, soft_wrap=True)
+    for line in verification.checks:
+        if verbose or line.outcome not in ("exact", "within rounding"):
+            console.print(f"  {line.outcome}: {line.id}", markup=False, soft_wrap=True)
+            console.print(f"    reported: {line.reported}", markup=False, soft_wrap=True)
+            console.print(f"    derived:  {line.derived}", markup=False, soft_wrap=True)
+
+
+def _show_plan(plan: Plan) -> None:
+    for run, reason in plan.runs:
+        console.print(f"{run.folder}: {f'due, {reason}' if reason else 'stands'}", markup=False, soft_wrap=True)
+    due = sum(bool(reason) for _, reason in plan.runs)
+    console.print(f"{due} of {len(plan.runs)} runs are due.", markup=False)
+
+
+def _show_outcomes(outcomes: list[Outcome]) -> None:
+    """Print a line per run, by name, those that failed last."""
+    for outcome in sorted(outcomes, key=lambda one: (one.outcome == "failed", one.run.folder)):
+        again = f" at attempt {outcome.attempt}" if outcome.attempt > 1 and not outcome.kept else ""
+        if outcome.outcome == "failed":
+            said = f"failed{again}: {outcome.error}"
+            errors.print(f"{outcome.run.folder}: {said}", markup=False, soft_wrap=True, style="red")
+        else:
+            said = "stands" if outcome.kept else f"made in {outcome.seconds:.1f} s{again}"
+            console.print(f"{outcome.run.folder}: {said}", markup=False, soft_wrap=True)
+    if outcomes:
+        succeeded = sum(outcome.outcome == "succeeded" for outcome in outcomes)
+        console.print(f"{succeeded} of {len(outcomes)} runs succeeded.", markup=False)
 
 
 def _plain(text: object) -> str:

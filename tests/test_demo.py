@@ -10,7 +10,8 @@ import duckdb
 import pytest
 
 from rca_lib.audits.synthetic import demo_simulation
-from rca_lib.batch.job import run_batch, verify_folder
+from rca_lib.batch.certificate import verify_folder
+from rca_lib.batch.job import run_batch
 
 ROOT = Path(__file__).resolve().parents[1]
 CODES = {

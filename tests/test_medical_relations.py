@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rca_lib.batch.job import run_batch, verify_folder
+from rca_lib.batch.certificate import verify_folder
+from rca_lib.batch.job import run_batch
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPORT = ROOT.parent / "shared" / "data" / "medical_relations" / "judgments.csv"

@@ -176,7 +176,8 @@ def test_force_runs_again_and_a_failure_takes_the_place_of_the_report(grid, tmp_
     run = replace(grid[1][0], notebook=grid[1][0].notebook.with_name("unreadable.ipynb"))
     anew = run_grid([run], tmp_path, force=True)[0]
     assert (anew.outcome, anew.kept) == ("failed", False)
-    assert sorted(file.name for file in (tmp_path / "whole" / "2026-01").iterdir()) == ["report.html", "run.json"]
+    names = [file.name for file in (tmp_path / "whole" / "2026-01").iterdir()]
+    assert sorted(names) == ["before.json", "report.html", "run.json"]
 
 
 def test_faults_of_the_call_are_told_before_anything_starts(grid, tmp_path):

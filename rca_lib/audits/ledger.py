@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from scipy.stats import chi2_contingency
-from statsmodels.stats.proportion import proportion_confint
 
 from rca_lib.findings import DataError, Finding, Rate, show
 
@@ -76,6 +74,8 @@ class Ledger:
         found = []
         judged = self.kept + self.quarantined
         if judged and self.quarantined / judged > MUCH_QUARANTINED:
+            from statsmodels.stats.proportion import proportion_confint  # half a second, and most only count rows
+
             low, high = proportion_confint(self.quarantined, judged, method="wilson")
             rate = Rate(self.quarantined, judged, self.quarantined / judged, float(low), float(high))
             sentence = f"{show(rate.value, '%')} of the rows are quarantined, most often: {self.reasons[0][0]}."
@@ -86,6 +86,8 @@ class Ledger:
         table = [(kept, lost) for site, kept, lost in self.by_site if site and kept + lost]
         if len(table) < 2 or not all(map(sum, zip(*table, strict=True))):
             return ()
+        from scipy.stats import chi2_contingency
+
         p_value = float(chi2_contingency(table).pvalue)
         if p_value >= DIFFERENT_SITES:
             return ()

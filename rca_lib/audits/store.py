@@ -24,7 +24,6 @@ from rca_lib.audits.counting import column_names, keep_proportional
 from rca_lib.audits.intake import take_in
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.periods import Period, parse_period, period_of, periods_before
-from rca_lib.audits.synthetic import demo_simulation, write_simulation
 from rca_lib.audits.tables import DIMENSIONS, EVENTS, RATINGS, TARGETS, columns, folder_name, parse_scope
 from rca_lib.audits.taxonomy_file import Taxonomy, read_taxonomy
 from rca_lib.findings import DataError, join_words
@@ -226,6 +225,8 @@ def demo_store() -> Path:
 
 @cache
 def _make_demo_store() -> TemporaryDirectory[str]:
+    from rca_lib.audits.synthetic import demo_simulation, write_simulation  # real audits have no use for it
+
     folder = TemporaryDirectory(prefix="rca-demo-")
     with TemporaryDirectory(prefix="rca-export-") as export:
         write_simulation(demo_simulation(), Path(export))

@@ -82,6 +82,7 @@ class Batch(BaseModel, frozen=True, extra="forbid"):
     timeout_seconds: int = Field(600, description="whole seconds from 1", ge=1)
     deadline_seconds: int = Field(3600, description="whole seconds from 1", ge=1)
     memory_mb: int | None = Field(None, description="whole megabytes from 1", ge=1)
+    environment: tuple[str, ...] = Field((), description="a list of names of environment variables")
     _source: Path
 
 
@@ -90,9 +91,9 @@ class Run:
     """One notebook to run with its parameters; `site` and `period` are None where it covers all of them.
 
     `folder` is the report's place below the batch's folder, `before` that of the period before, "" where there is none.
-    Runs of a `stage` start when those of the stages before
-    have ended. A cell may take `timeout_seconds`, the run `deadline_seconds`, each of its processes `memory_mb`.
-    `fingerprint` stands for the data that the run reads; an empty one is never taken as unchanged.
+    Runs of a `stage` start when those of the stages before have ended. A cell may take `timeout_seconds`, the run
+    `deadline_seconds`, each of its processes `memory_mb`. `fingerprint` stands for the data that the run reads; an
+    empty one is never taken as unchanged.
     """
 
     site: str | None

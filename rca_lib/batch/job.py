@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -16,15 +16,14 @@ from rca_lib.audits.intake import take_in
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.mapping import read_mapping
 from rca_lib.audits.store import fingerprint, list_periods, list_sites
-from rca_lib.audits.synthetic import demo_simulation, write_simulation
 from rca_lib.batch.grid import Batch, Run, plan_runs, read_batch
-from rca_lib.batch.records import Outcome
+from rca_lib.batch.locks import hold
+from rca_lib.batch.records import Outcome, find_reason, hash_file, hash_library, list_inputs
 from rca_lib.batch.runner import run_grid
 from rca_lib.findings import DataError
 from rca_lib.reporting.index import write_index
-from rca_lib.reporting.verification import Verification, verify_report
 
-STORE = "_audits"
+STORE, CERTIFICATE = "_audits", "certificate.html"
 TABLES = ("events", "targets", "ratings")
 
 
@@ -38,6 +37,16 @@ class Job:
     outcomes: tuple[Outcome, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a batch would do: its runs, each with the reason why it is due, "" where its report stands."""
+
+    batch: Batch
+    folder: Path
+    ledger: Ledger
+    runs: tuple[tuple[Run, str], ...]
+
+
 def run_batch(
     file: Path,
     *,
@@ -47,6 +56,7 @@ def run_batch(
     reports: Path = Path("reports"),
     workers: int = 2,
     force: bool = False,
+    cold: bool = False,
     now: datetime | None = None,
     on_intake: Callable[[Ledger], None] = lambda _: None,
     on_progress: Callable[[Outcome], None] = lambda _: None,
@@ -68,53 +78,65 @@ def run_batch(
         How many notebooks run at the same time.
     force
         Take in and run again what has not changed.
+    cold
+        Start each kernel anew instead of forking it; the reports are the same.
     now
         The moment after which a date lies in the future; dates are not checked against it when None.
 
     Raises
     ------
     DataError, ValueError
-        Before anything runs, if the data, the batch file or a parameter is at fault.
+        Before anything runs, if the data, the batch file or a parameter is at fault, or another process runs the batch.
+    OSError
+        If the index cannot be written; every run has then been told of by `on_progress`.
     """
     batch = read_batch(file)
     folder = (reports / batch.batch).resolve()
-    ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
-    on_intake(ledger)
-    store = folder / STORE
-    sites = list_sites(store)
-    months = {name: list_periods(store, name) for name in sites}
-    runs = plan_runs(batch, sites, months, site=site, period=period, given={"store": os.path.relpath(store)})
-    runs = tuple(replace(run, fingerprint=_fingerprint(store, run)) for run in runs)
-    on_plan(runs)
-    outcomes = run_grid(runs, folder, workers=workers, force=force, on_progress=on_progress)
-    return Job(folder, write_index(folder, title=batch.title or batch.batch), ledger, outcomes)
+    with hold(folder):
+        ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
+        on_intake(ledger)
+        runs = _plan(batch, folder / STORE, site, period)
+        on_plan(runs)
+        told = {"environment": batch.environment, "on_progress": on_progress}
+        outcomes = run_grid(runs, folder, workers=workers, force=force, cold=cold, **told)
+        if not all(outcome.kept for outcome in outcomes):
+            (folder / CERTIFICATE).unlink(missing_ok=True)  # it speaks of other reports
+        return Job(folder, write_index(folder, title=batch.title or batch.batch), ledger, outcomes)
 
 
-def verify_folder(folder: Path, *, data: Path | None = None) -> Iterator[Verification]:
-    """Verify the report in a folder, or every report of a batch's folder.
+def plan_batch(
+    file: Path,
+    *,
+    data: Path | None = None,
+    site: str | None = None,
+    period: str | None = None,
+    reports: Path = Path("reports"),
+    force: bool = False,
+    now: datetime | None = None,
+) -> Plan:
+    """Take the audits of a batch file in and say which runs are due, and why; nothing runs.
 
-    Where `data` is given, it is taken in again with the batch's own mapping and the claims are derived from that.
-
-    Raises
-    ------
-    DataError
-        If there is no report.
+    Parameters and errors are those of `run_batch`. A report that only follows from others is called due where one of
+    those is; it may turn out to stand.
     """
-    found = sorted(path.parent for path in folder.glob("**/claims.json") if ".." not in path.parts)
-    if not found:
-        raise DataError(f"no report in {folder}", mend="name the folder of a report, or of a batch")
-    store = found[0].parents[1] / STORE
-    with TemporaryDirectory(prefix="rca-verify-") as scratch:
-        again = _take_in_again(store, data, Path(scratch) / STORE) if data else None
-        for report in found:
-            yield verify_report(report, store=again or store)
+    batch = read_batch(file)
+    folder = (reports / batch.batch).resolve()
+    with hold(folder):
+        ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
+        reasons: dict[str, str] = {}
+        runs = _plan(batch, folder / STORE, site, period)
+        for run in runs:
+            reason = "it is forced" if force else find_reason(run, folder, list_inputs(run, folder))
+            if not reason and (reasons.get(run.before) or (run.stage and any(reasons.values()))):
+                reason = "a report that it reads is due"
+            reasons[run.folder] = reason
+    return Plan(batch, folder, ledger, tuple((run, reasons[run.folder]) for run in runs))
 
 
-def _take_in_again(store: Path, data: Path, fresh: Path) -> Path:
-    names = (*TABLES, "population", "mapping", "taxonomy")
-    files = {name: store / _file(name) for name in names if (store / _file(name)).exists()}
-    _take_in(data, files, fresh, _key(data, files), None)
-    return fresh
+def _plan(batch: Batch, store: Path, site: str | None, period: str | None) -> tuple[Run, ...]:
+    months = {name: list_periods(store, name) for name in list_sites(store)}
+    runs = plan_runs(batch, months, months, site=site, period=period, given={"store": os.path.relpath(store)})
+    return tuple(replace(run, fingerprint=_fingerprint(store, run)) for run in runs)
 
 
 def _prepare(batch: Batch, data: Path | None, store: Path, *, force: bool, now: datetime | None) -> Ledger:
@@ -122,48 +144,55 @@ def _prepare(batch: Batch, data: Path | None, store: Path, *, force: bool, now: 
     source = data or batch.data
     if source is None:
         raise ValueError(f"batch {batch.batch!r} names no data; give it with --data FILE")
+    files = {name: getattr(batch, name) for name in (*TABLES, "population", "mapping", "taxonomy")}
+    files = {name: Path(path) for name, path in files.items() if path}
+    made_from = make_key(source, files, batch.seed)
+    standing = store / "made_from.json"
+    if not force and standing.exists() and json.loads(standing.read_text(encoding="utf-8")) == made_from:
+        return read_ledger(store)
     with TemporaryDirectory(prefix="rca-export-") as export:
-        files = {name: getattr(batch, name) for name in (*TABLES, "population", "mapping", "taxonomy")}
-        files = {name: Path(path) for name, path in files.items() if path}
         if source == "synthetic":
-            write_simulation(demo_simulation(batch.seed) if batch.seed else demo_simulation(), Path(export))
+            _simulate(batch.seed, Path(export))
             source = Path(export) / "audits.csv"
             files |= {name: Path(export) / f"{name}.csv" for name in TABLES if name not in files}
-        key = _key(Path(source), files)
-        made_from = store / "made_from.json"
-        if not force and made_from.exists() and json.loads(made_from.read_text(encoding="utf-8")) == key:
-            return read_ledger(store)
-        return _take_in(Path(source), files, store, key, now)
+        return fill_store(Path(source), files, store, made_from, now)
 
 
-def _take_in(source: Path, files: dict[str, Path], store: Path, key: dict[str, str], now: datetime | None) -> Ledger:
+def _simulate(seed: int, folder: Path) -> None:
+    from rca_lib.audits.synthetic import demo_simulation, write_simulation  # a batch on real audits has no use for it
+
+    write_simulation(demo_simulation(seed) if seed else demo_simulation(), folder)
+
+
+def fill_store(
+    source: Path, files: dict[str, Path], store: Path, made_from: dict[str, str], now: datetime | None
+) -> Ledger:
+    """Take audits in, put the `files` that belong to them beside them, and what all was `made_from`."""
     fresh = store.with_name(f"{store.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.parent.mkdir(parents=True, exist_ok=True)
     mapping = read_mapping(files.get("mapping"))
     ledger = take_in(source, fresh, mapping=mapping, population=files.get("population"), now=now)
     for name, file in files.items():
-        shutil.copyfile(file, fresh / _file(name))
-    (fresh / "made_from.json").write_text(json.dumps(key, indent=1), encoding="utf-8")
+        shutil.copyfile(file, fresh / file_in_store(name))
+    (fresh / "made_from.json").write_text(json.dumps(made_from, indent=1), encoding="utf-8")
     shutil.rmtree(store, ignore_errors=True)
     fresh.rename(store)
     return ledger
 
 
-def _file(name: str) -> str:
+def file_in_store(name: str) -> str:
+    """Return what a table or a file of settings is called in a store."""
     return f"{name}.yml" if name in ("mapping", "taxonomy") else f"{name}.csv"
 
 
-def _key(source: Path, files: dict[str, Path]) -> dict[str, str]:
+def make_key(source: Path | str, files: dict[str, Path], seed: int = 0) -> dict[str, str]:
+    """Return a SHA-256 of each file that a store is made from; synthetic audits are made from rca_lib and the seed."""
     try:
-        return {name: _sha256(path) for name, path in {"audits": source, **files}.items()}
+        audits = f"synthetic {seed} {hash_library()}" if source == "synthetic" else hash_file(Path(source))
+        return {"audits": audits, **{name: hash_file(path) for name, path in files.items()}}
     except OSError as problem:
         raise DataError(f"{problem.filename} cannot be read: {problem.strerror}", mend="check the path") from None
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _fingerprint(store: Path, run: Run) -> str:

@@ -11,11 +11,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from rca_lib.batch.grid import Run
-from rca_lib.batch.records import RECORD, Failure, hash_file, list_versions, read_commit
+from rca_lib.batch.records import CLAIMS, RECORD, Failure, hash_file, list_versions, read_commit, read_json, read_record
 from rca_lib.reporting.html import fill_template
 
+BEFORE = "before.json"
 EXCHANGE, HERE = 2, -100  # of Linux' renameat2(2)
 
 
@@ -28,6 +30,21 @@ def sweep(run: Run, out: Path) -> Path:
     for folder in (new, old):
         shutil.rmtree(folder, ignore_errors=True)
     return new
+
+
+def keep_before(run: Run, new: Path, inputs: Mapping[str, str]) -> dict[str, Any] | None:
+    """Write into a new folder what page one said before it was made from other inputs; return that, None if never.
+
+    It is the page that stands now, or, where that was made from the same inputs or failed, what was kept beside it.
+    """
+    final = new.with_name(Path(run.folder).name)
+    record, kept = read_record(final), read_json(final / BEFORE)
+    if record.get("outcome") == "succeeded" and record.get("inputs") != dict(inputs):
+        claims = (read_json(final / CLAIMS) or {}).get("claims", [])
+        kept = {"started": record["started"], "data": record["fingerprint"], "claims": claims}
+    if kept:
+        (new / BEFORE).write_text(json.dumps(kept, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return kept
 
 
 def publish(

@@ -56,13 +56,18 @@ class Failure:
         return f"{f'cell {self.cell}: ' if self.cell else ''}{self.exception}: {' '.join(self.message.split())}"
 
 
-def read_record(folder: Path) -> dict[str, Any]:
-    """Return the record of a report's folder, nothing where there is none that can be read."""
+def read_json(file: Path) -> dict[str, Any]:
+    """Return the mapping that a file holds, an empty one where there is none that can be read."""
     try:
-        record = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
+    return content if isinstance(content, dict) else {}
+
+
+def read_record(folder: Path) -> dict[str, Any]:
+    """Return the record of a report's folder."""
+    return read_json(folder / RECORD)
 
 
 def read_outcome(run: Run, out: Path, *, kept: bool = False) -> Outcome:
@@ -82,7 +87,7 @@ def list_inputs(run: Run, out: Path) -> dict[str, str]:
         "notebook": hash_file(run.notebook),
         "parameters": _hash(dict(run.parameters)),
         "data": run.fingerprint,
-        "library": _hash_library(),
+        "library": hash_library(),
         "packages": _hash(list_versions()),
         "reports": _hash([(str(folder.relative_to(out)), _claims(folder)) for folder in read]),
         "before": _claims(out / run.before) if run.before else "",
@@ -122,6 +127,13 @@ def hash_file(file: Path) -> str:
 
 
 @cache
+def hash_library() -> str:
+    """Return one SHA-256 of all files of rca_lib."""
+    files = (file for file in sorted(LIBRARY.rglob("*.*")) if file.suffix != ".pyc" and file.is_file())
+    return _hash([hash_file(file) for file in files])
+
+
+@cache
 def list_versions() -> dict[str, str]:
     """Return the version of Python, of rca_lib and of each package that it requires."""
     required = importlib.metadata.requires("rca-lib") or []
@@ -141,12 +153,6 @@ def read_commit() -> str | None:
 
 def _claims(folder: Path) -> str:
     return read_record(folder).get("files", {}).get(CLAIMS, "")
-
-
-@cache
-def _hash_library() -> str:
-    files = (file for file in sorted(LIBRARY.rglob("*.*")) if file.suffix != ".pyc" and file.is_file())
-    return _hash([hash_file(file) for file in files])
 
 
 def _hash(about: object) -> str:

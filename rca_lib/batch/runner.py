@@ -13,7 +13,7 @@ from typing import Any
 
 from rca_lib.batch.grid import Run
 from rca_lib.batch.locks import HOME, private_folder
-from rca_lib.batch.publishing import publish, sweep, write_failure
+from rca_lib.batch.publishing import keep_before, publish, sweep, write_failure
 from rca_lib.batch.records import Failure, Outcome, find_reason, list_inputs, read_outcome
 from rca_lib.batch.workers import Workers
 
@@ -112,7 +112,9 @@ class _Job:
         try:
             new = sweep(run, self.out)
             new.mkdir(parents=True)
-            told = {"started": started, "seconds": 0.0, "attempt": attempt, "inputs": self._final_inputs(run)}
+            inputs = self._final_inputs(run)
+            keep_before(run, new, inputs)
+            told = {"inputs": inputs, "started": started, "seconds": 0.0, "attempt": attempt}
             publish(run, new, write_failure(run, failure), failure, **told)
             return read_outcome(run, self.out)
         except OSError as unwritten:

@@ -36,6 +36,7 @@ class WarmProcess:
 
     def __init__(self, variables: Mapping[str, str], log: Path) -> None:
         """Start it with these environment variables, which its workers have too; what it has to say goes to `log`."""
+        self._ready = False
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         command = [sys.executable, "-P", "-c", f"from {__name__} import serve; serve({theirs.fileno()})"]
         options = {"env": dict(variables), "pass_fds": [theirs.fileno()], "start_new_session": True}
@@ -56,11 +57,14 @@ class WarmProcess:
         process = self._socket.recv(64)
         if not process:
             raise OSError("the warm process is gone")
+        self._ready = True
         return int(process)
 
     def close(self) -> None:
         """End it, and with it all workers and kernels and what those left."""
         self._socket.close()
+        if not self._ready:  # it has no child yet, and would import to the end before it noticed
+            self._process.kill()
         self._process.wait()
 
 

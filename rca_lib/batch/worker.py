@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,8 +25,9 @@ from papermill.exceptions import PapermillExecutionError
 from rca_lib.batch.grid import Run
 from rca_lib.batch.kernels import ForkedKernel, manage_kernel
 from rca_lib.batch.processes import adopt_orphans, end_children, end_with_parent, limit_memory
-from rca_lib.batch.publishing import frame_of, publish, sweep, write_failure
-from rca_lib.batch.records import Failure
+from rca_lib.batch.publishing import frame_of, keep_before, publish, sweep, write_failure
+from rca_lib.batch.records import CLAIMS, Failure, read_json
+from rca_lib.reporting.history import tell_changes
 from rca_lib.reporting.html import export_html
 
 OWED = ("findings.json", "claims.json")
@@ -83,15 +84,28 @@ def make_report(
             file.write_bytes(_blot(file.read_bytes(), secrets))
     node = nbformat.read(new / "report.ipynb", as_version=4)
     begun = _tidy(node)
-    nbformat.write(node, new / "report.ipynb")
     failure = replace(halted, cell=begun or None) if halted else _fault(run, node, new)
     seconds = time.perf_counter() - clock
     _tell("executed")
     inputs = json.loads(sys.stdin.readline() or sys.exit(1))
+    kept = keep_before(run, new, inputs)
+    if run.site is not None and not failure:
+        _add_history(node, run, new, out, kept)
+    nbformat.write(node, new / "report.ipynb")
     source = node.cells[failure.cell - 1].source if failure and failure.cell else ""
     page = write_failure(run, failure, source) if failure else export_html(node, **frame_of(run))
     publish(run, new, page, failure, inputs=inputs, started=started, seconds=seconds, attempt=attempt)
     return {"published": run.folder}
+
+
+def _add_history(node: NotebookNode, run: Run, new: Path, out: Path, kept: Mapping[str, Any]) -> None:
+    """Put what changed since the last report behind page one."""
+    claims = read_json(new / CLAIMS).get("claims", [])
+    before = read_json(out / run.before / CLAIMS).get("claims")
+    told = tell_changes(claims, run.before.rpartition("/")[2], before, kept or None)
+    place = next((place for place, cell in enumerate(node.cells) if cell.source.startswith("## ")), len(node.cells))
+    cell = nbformat.v4.new_markdown_cell(f"## What changed since the last report?\n\n{told}", id="history")
+    node.cells.insert(place, cell)
 
 
 def _tell(answer: object) -> None:

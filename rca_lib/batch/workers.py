@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from rca_lib.batch.warm import WarmProcess
 
+ATTEMPTS = 2  # to fork, before all workers start cold
 ENDS_WITHIN = 5  # seconds for a worker that is asked to
 COLD = [sys.executable, "-P", "-c", "from rca_lib.batch.worker import main; main()"]
 
@@ -58,9 +59,9 @@ class Workers:
     def __init__(self, home: Path, variables: Mapping[str, str], *, warm: bool) -> None:
         """Give the workers a private folder and their environment variables."""
         self.closed = False
-        self._home, self._variables, self._warm = home, variables, warm
+        self._home, self._variables, self._warm = home, variables, warm and hasattr(os, "fork")
         self._lock, self._busy = Lock(), set[Worker]()
-        self._process = self._warm_up() if warm else None
+        self._process: WarmProcess | None = None
 
     def __enter__(self) -> Workers:
         """Return itself."""
@@ -97,10 +98,9 @@ class Workers:
                 process.wait()
 
     def _fork(self) -> Worker | None:
-        """Fork a worker, once more where the warm process was killed; None where there is no warm process to be had."""
-        for again in (True, False):
-            if self._process is None:
-                return None
+        """Fork a worker, from a new warm process where the last one was killed; None where nothing can be forked."""
+        for _ in range(ATTEMPTS if self._warm else 0):
+            self._process = self._process or WarmProcess(self._variables, self._log())
             taken, lines = os.pipe()
             answers, given = os.pipe()
             try:
@@ -108,16 +108,14 @@ class Workers:
                 return Worker(pid, os.fdopen(lines, "w"), os.fdopen(answers))
             except OSError:
                 self._process.close()
-                self._process = self._warm_up() if again else None
+                self._process = None
                 for unused in (lines, answers):
                     os.close(unused)
             finally:
                 os.close(taken)
                 os.close(given)
+        self._warm = False
         return None
-
-    def _warm_up(self) -> WarmProcess | None:
-        return WarmProcess(self._variables, self._log()) if hasattr(os, "fork") else None
 
     def _log(self) -> Path:
         return self._home / "workers.log"

@@ -6,14 +6,15 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import nbformat
 import nh3
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
-from nbconvert.exporters import TemplateExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
-from nbformat import NotebookNode
+
+if TYPE_CHECKING:
+    from nbconvert.exporters import TemplateExporter
+    from nbformat import NotebookNode
 
 TEMPLATE = Path(__file__).parent / "template"
 PAGES = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True)
@@ -40,13 +41,15 @@ def export_html(notebook: NotebookNode | Path, *, title: str, footer: str = "") 
 
     Examples
     --------
+    >>> import nbformat
     >>> cells = [nbformat.v4.new_markdown_cell("## Where <script>alert(1)</script>")]
     >>> page = export_html(nbformat.v4.new_notebook(cells=cells), title="Lisbon & March")
     >>> "<script" in page, "<title>Lisbon &amp; March</title>" in page, 'href="#section-1">Where</a>' in page
     (False, True, True)
     """
-    node = nbformat.read(notebook, as_version=4) if isinstance(notebook, Path) else notebook
-    body, _ = _exporter().from_notebook_node(node)
+    exporter = _exporter()
+    read = exporter.from_filename if isinstance(notebook, Path) else exporter.from_notebook_node
+    body, _ = read(notebook)
     body = NUMBER.sub(r'<td class="number">\1</td>', body)
     body, headings = _number_headings(body)
     return fill_template("page.html.j2", title=title, footer=footer, body=Markup(body), headings=headings)
@@ -79,7 +82,10 @@ def clean_html(html: str) -> str:
 
 @cache
 def _exporter() -> TemplateExporter:
-    # The first page compiles the template; those after it do not wait for that again.
+    # The first page waits for the imports and compiles the template; those after it do not.
+    from nbconvert.exporters import TemplateExporter
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
     markdown = MarkdownWithMath(renderer=IPythonRenderer(escape=False, exclude_anchor_links=True))
     return TemplateExporter(
         template_name=TEMPLATE.name,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from rca_lib.questions.portfolio import Portfolio
-from rca_lib.reporting.display import Shown
 from rca_lib.reporting.html import fill_template
+
+if TYPE_CHECKING:
+    from rca_lib.questions.portfolio import Portfolio
+    from rca_lib.reporting.display import Shown
 
 OF_SITES = "[!._]*/[!.]*"
 
@@ -45,6 +48,8 @@ def write_index(out: Path, *, title: str = "") -> Path:
 
 def link_reports(portfolio: Portfolio, output: Path | str) -> Shown:
     """Draw the grid of a portfolio's deep dives, for a report in the folder `output` of the same batch."""
+    from rca_lib.reporting.display import Shown  # which imports what draws: the index has no use for it
+
     points = {(point.site, point.period) for point in portfolio.points}
     found = _read_runs(Path(output).parent, OF_SITES) if output else []
     entries = [replace(entry, link=f"../{entry.link}") for entry in found if (entry.site, entry.period) in points]
