@@ -39,6 +39,7 @@ _HOMES = {
     "reporting.page_one": "write_page_one save_page",
     "reporting.verification": "verify_report",
     "reporting.index": "link_reports",
+    "reporting.history": "compare_claims lay_out_series read_series",
     "reporting.display": "save_table show_figure show_table show_words",
 }
 _PLOTS = (
@@ -46,7 +47,7 @@ _PLOTS = (
     "taxonomy", "trend",
 )  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
-_HOME_OF |= {f"plot_{noun}": f"reporting.plots.{noun}" for noun in _PLOTS}
+_HOME_OF |= {f"plot_{noun}": f"reporting.plots.{noun}" for noun in _PLOTS} | {"plot_series": "reporting.plots.history"}
 
 __all__ = list(_HOME_OF)
 __version__ = "0.1.0"

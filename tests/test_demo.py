@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import duckdb
 import pytest
 
 from rca_lib.audits.synthetic import demo_simulation
-from rca_lib.batch.certificate import verify_folder
+from rca_lib.batch.certificate import verify_folder, write_certificate
 from rca_lib.batch.job import run_batch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -71,7 +72,7 @@ def test_where_nothing_was_planted_the_report_stays_quiet(job):
 
 
 def test_every_claim_is_derived_again_to_the_last_digit(job):
-    verifications = list(verify_folder(job.folder))
+    verifications = list(verify_folder(job.folder, workers=2))
     assert len(verifications) == 12
     for verification in verifications:
         assert verification.holds, verification.summary()
@@ -97,6 +98,19 @@ def test_a_tampered_claim_fails(report):
     claims["claims"][1]["value"] += 0.01
     (report / "claims.json").write_text(json.dumps(claims), encoding="utf-8")
     assert claims["claims"][1]["id"] in wrong(report)
+
+
+def test_a_certificate_says_what_was_verified_and_what_was_not(report):
+    claims = json.loads((report / "claims.json").read_text(encoding="utf-8"))
+    claims["claims"][1]["sentence"] = "<script>alert(1)</script>"
+    (report / "claims.json").write_text(json.dumps(claims), encoding="utf-8")
+    batch = report.parents[1]
+    certificate = write_certificate(batch, list(verify_folder(batch)), now=datetime(2026, 11, 28, tzinfo=UTC))
+    page = certificate.read_text(encoding="utf-8")
+    assert "0 of 1 report verified; 1 not verified" in page and "NOT verified" in page
+    assert 'href="lisbon/2026-03/report.html"' in page and "2026-11-28" in page
+    assert "&lt;script&gt;alert(1)" in page and "<script" not in page
+    assert write_certificate(report, [], now=datetime(2026, 11, 28, tzinfo=UTC)) is None
 
 
 def test_a_claim_taken_away_fails(report):

@@ -169,6 +169,22 @@ def test_a_report_of_the_same_inputs_stands(grid):
     assert (kept.outcome, kept.kept, kept.seconds) == ("succeeded", True, record_of(grid, "whole")["seconds"])
 
 
+def test_a_report_says_what_it_said_before_from_other_data_and_of_the_period_before(grid, tmp_path):
+    shutil.copytree(grid[0] / "whole", tmp_path / "whole")
+    first = replace(grid[1][0], folder="whole/2025-12", period="2025-12")
+    later = replace(grid[1][0], fingerprint="f2", before=first.folder)
+    assert [outcome.outcome for outcome in run_grid([later, first], tmp_path)] == ["succeeded", "succeeded"]
+    kept = json.loads((tmp_path / later.folder / "before.json").read_text())
+    assert (kept["data"], kept["claims"]) == ("f1", [])
+    page = (tmp_path / later.folder / "report.html").read_text()
+    assert "What changed since the last report?" in page
+    assert "Page one says the same as after the run of" in page
+    # A later run of the same inputs keeps it: the report is the same to the byte.
+    run_grid([later], tmp_path, force=True)
+    assert (tmp_path / later.folder / "report.html").read_text() == page
+    assert json.loads((tmp_path / later.folder / "before.json").read_text()) == kept
+
+
 def test_force_runs_again_and_a_failure_takes_the_place_of_the_report(grid, tmp_path):
     # A notebook that cannot be read fails without a kernel.
     shutil.copytree(grid[0] / "whole", tmp_path / "whole")

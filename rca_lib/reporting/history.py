@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import pandas as pd
 
+from rca_lib.findings import Estimate
 from rca_lib.reporting.html import fill_template
 
 ALIKE = 0.6  # of two sentences without their numbers, from where they speak of the same thing
@@ -41,7 +41,8 @@ class Change:
 def compare_claims(now: Claims, then: Claims) -> tuple[Change, ...]:
     """Pair the claims of two pages and return those that do not read the same, in the order of page one.
 
-    Two claims of a section are a pair where their sentences without the numbers are alike, the most alike first.
+    Two claims of a section are a pair where their sentences without the numbers are alike, the most alike first; those
+    that are left are paired in their order.
 
     Notes
     -----
@@ -69,25 +70,37 @@ def tell_changes(claims: Claims, period: str, before: Claims | None, run: Mappin
     )
 
 
-def read_series(folder: Path | str) -> pd.DataFrame:
-    """Return every KPI of all deep dives of a batch's folder, as their findings tell.
+def read_series(output: Path | str) -> pd.DataFrame | None:
+    """Return every KPI of all deep dives of a batch, as their findings tell, for a report in the folder `output` of it.
 
     Returns
     -------
     pandas.DataFrame
-        A row per `kpi`, `site` and `period`: `value` with its interval `low` to `high`. Reports that failed are left
-        out, and nothing is read where the folder has no name.
+        A row per `kpi`, `site` and `period`: `value` with its interval `low` to `high` and its `unit`. Reports that
+        failed are left out; None where there is no report.
     """
     rows = []
-    for file in sorted(Path(folder).glob("[!._]*/[!.]*/findings.json")) if folder else ():
-        site, period = (unquote(part) for part in file.relative_to(folder).parts[:2])
-        for finding in json.loads(file.read_text(encoding="utf-8"))["findings"]:
+    for file in sorted(Path(output).parent.glob("[!._]*/[!.]*/findings.json")) if output else ():
+        told = json.loads(file.read_text(encoding="utf-8"))
+        for finding in told["findings"]:
             kpi = KPIS.get((finding["question"], finding["kind"]))
             if kpi and "value" in finding:
-                rows.append((kpi, site, period, finding["value"], finding["low"], finding["high"]))
-    series = pd.DataFrame(rows, columns=["kpi", "site", "period", "value", "low", "high"])
-    series["kpi"] = pd.Categorical(series["kpi"], categories=list(KPIS.values()), ordered=True)
-    return series.sort_values(["kpi", "site", "period"], ignore_index=True).astype({"kpi": str})
+                numbers = (finding[name] for name in ("value", "low", "high", "unit"))
+                rows.append((kpi, told["site"], told["period"], *numbers))
+    if not rows:
+        return None
+    series = pd.DataFrame(rows, columns=["kpi", "site", "period", "value", "low", "high", "unit"])
+    places = {kpi: place for place, kpi in enumerate(KPIS.values())}
+    return series.sort_values(["kpi", "site", "period"], key=lambda names: names.replace(places), ignore_index=True)
+
+
+def lay_out_series(series: pd.DataFrame | None) -> pd.DataFrame | None:
+    """Return a row per KPI and site and a column per period, each number with its interval as the reports write it."""
+    if series is None:
+        return None
+    cells = [str(Estimate(row.value, row.low, row.high, unit=row.unit)) for row in series.itertuples()]
+    table = series.assign(cell=cells).pivot(index=["kpi", "site"], columns="period", values="cell")
+    return table.loc[series.set_index(["kpi", "site"]).index.unique()].fillna("–").reset_index()
 
 
 def _pair(now: Claims, then: Claims) -> Iterator[Change]:
@@ -95,11 +108,11 @@ def _pair(now: Claims, then: Claims) -> Iterator[Change]:
     for section in sections:
         new, old = ([claim["sentence"] for claim in page if _section(claim) == section] for page in (now, then))
         pairs = _match(new, old)
+        rest = iter([sentence for place, sentence in enumerate(old) if place not in pairs.values()])
         for place, sentence in enumerate(new):
-            yield Change(section, sentence, old[pairs[place]] if place in pairs else "")
-        for place, sentence in enumerate(old):
-            if place not in pairs.values():
-                yield Change(section, "", sentence)
+            yield Change(section, sentence, old[pairs[place]] if place in pairs else next(rest, ""))
+        for sentence in rest:
+            yield Change(section, "", sentence)
 
 
 def _match(new: list[str], old: list[str]) -> dict[int, int]:

@@ -20,6 +20,13 @@ def new_axes(ax: Axes | None, *, width: float = 8.0, height: float = 3.2) -> Axe
         return plt.subplots(figsize=(width, height), layout="constrained")[1]
 
 
+def new_panels(count: int, *, width: float = 8.0, height: float = 2.0) -> list[Axes]:
+    """Return the axes of a new figure in the house's look, one below the other on the same horizontal axis (inches)."""
+    with mpl.rc_context(_RC):
+        size = (width, height * count + 0.6)
+        return list(plt.subplots(count, sharex=True, squeeze=False, figsize=size, layout="constrained")[1][:, 0])
+
+
 def title_of(ax: Axes, sentence: str, *, characters: int = 86) -> None:
     """Write the answer above the chart, left aligned, broken into lines."""
     lines, line = [], ""
