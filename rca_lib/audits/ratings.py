@@ -9,6 +9,8 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
+from scipy import sparse
 
 from rca_lib.audits.counting import collect, column_names, open_table
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
@@ -105,25 +107,47 @@ def read_ratings(ratings: Any) -> Ratings:
         is no rating at all.
     """
     table = fetch_columns(ratings, RATING[:3], RATING[3:])
+    codes = {name: _code(table[name]) for name in RATING[:3]}
     for name in ("item_id", "rater"):
-        refuse(table[table[name].isna()], f"{name} is missing", name, "fill it")
-    table = table[table["trial"].fillna(1) == 1] if "trial" in table else table
-    labelled = table[table["label"].notna()]
-    if labelled.empty:
-        raise DataError("there are no ratings", column="label", rows=len(table), mend="give items that people judged")
-    item, items = _code(labelled["item_id"])
-    label, labels = _code(labelled["label"])
-    name, names = _code(labelled["rater"])
-    part, parts = _code(_fill(labelled, "role", "rater")) if "role" in labelled else (0, np.array(["rater"], object))
-    rater, people = pd.factorize(name * len(parts) + part, sort=True)
-    key = (item * len(people) + rater) * len(labels) + label
-    order = np.argsort(key) if (np.diff(key) < 0).any() else np.arange(len(key))
-    item, rater, label = item[order], rater[order], label[order]
-    twice = (np.diff(item, prepend=-1) == 0) & (np.diff(rater, prepend=-1) == 0)
-    mend = "number the trials in `trial`, or keep one"
-    refuse(labelled.iloc[order[twice]], "a rater judged an item twice", "rater", mend)
+        refuse(table[codes[name][0] < 0], f"{name} is missing", name, "fill it")
+    first = (table["trial"].fillna(1) == 1).to_numpy(bool) if "trial" in table else np.ones(len(table), bool)
+    kept = first & (codes["label"][0] >= 0)
+    unlabelled = int(first.sum() - kept.sum())
+    if not kept.any():
+        raise DataError("there are no ratings", column="label", rows=unlabelled, mend="give items that people judged")
+    item, items = _number(*codes["item_id"], kept)
+    label, labels = _number(*codes["label"], kept)
+    name, names = codes["rater"]
+    part, parts = _code(_fill(table, "role", "rater")) if "role" in table else (0, np.array(["rater"], object))
+    rater, people = _number(name * len(parts) + part, np.arange(len(names) * len(parts)), kept)
+    # Rows are put in order by counting, in a sheet of items by raters, in which several of one place become one.
+    sheet = sparse.coo_array((label, (item, rater)), shape=(len(items), len(people))).tocsr()
+    if sheet.nnz < len(item):
+        order = np.argsort(label, kind="stable")
+        twice = pd.Series(item[order] * len(people) + rater[order]).duplicated().to_numpy()
+        mend = "number the trials in `trial`, or keep one"
+        refuse(table[kept].iloc[order[twice]], "a rater judged an item twice", "rater", mend)
+    item, rater = np.repeat(np.arange(len(items)), np.diff(sheet.indptr)), sheet.indices.astype(np.int64)
     who, what = np.divmod(people, len(parts))
-    return Ratings(item, rater, label, items, names[who], parts[what], labels, len(table) - len(labelled))
+    return Ratings(item, rater, sheet.data, items, names[who], parts[what], labels, unlabelled)
+
+
+def _code(values: pd.Series) -> tuple[Codes, np.ndarray]:
+    """Return the code of each value, -1 where it is missing, and what codes stand for, in order."""
+    if getattr(values.dtype, "storage", "") != "python":
+        code, known = pd.factorize(values, sort=True)
+        return code, np.asarray(known, dtype=object)
+    code, known = pd.factorize(values.to_numpy(object))  # a column of text takes half as long again
+    order = np.argsort(known, kind="stable")
+    place = np.append(np.argsort(order), -1)
+    return place[code], known[order]
+
+
+def _number(code: Codes, known: np.ndarray, kept: NDArray[np.bool_]) -> tuple[Codes, np.ndarray]:
+    """Number anew the codes of the rows that are kept, and return what is left of what they stand for."""
+    code = code[kept]
+    left = np.bincount(code, minlength=len(known)) > 0
+    return (np.cumsum(left) - 1)[code], known[left]
 
 
 def refuse(offenders: pd.DataFrame, problem: str, column: str, mend: str) -> None:
@@ -158,11 +182,6 @@ def _fill(table: pd.DataFrame, name: str, word: str | int) -> pd.Series:
     """Return a column with a word where it, or a value of it, is missing."""
     values = table[name].astype(object) if name in table else pd.Series(word, table.index, object)
     return values.where(values.notna(), word)
-
-
-def _code(values: pd.Series) -> tuple[Codes, np.ndarray]:
-    code, known = pd.factorize(values, sort=True)
-    return code.astype(np.int64), np.asarray(known, dtype=object)
 
 
 def read_truth(truth: Any, ratings: Any) -> tuple[pd.DataFrame, Ratings, int]:

@@ -50,12 +50,12 @@ class InferredTruth:
         """Return a row per item: `item_id`, `label`, its `probability`, the `runner_up`, how many `ratings`."""
         chances, labels = self.found.chances, self.table.labels
         best = chances.argmax(1)
-        others = chances.copy()
-        others[np.arange(len(best)), best] = -1
+        place, others = (np.arange(len(best)), best), chances.copy()
+        others[place] = -1
         second = labels[others.argmax(1)] if len(labels) > 1 else ""
         ratings = np.bincount(self.table.item, minlength=len(best))
         return pd.DataFrame(
-            {"item_id": self.table.items, "label": labels[best], "probability": chances.max(1), "runner_up": second,
+            {"item_id": self.table.items, "label": labels[best], "probability": chances[place], "runner_up": second,
              "ratings": ratings}
         )  # fmt: skip
 

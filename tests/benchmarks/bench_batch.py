@@ -1,0 +1,175 @@
+"""How fast a batch of deep dives runs: the project's runner beside Papermill and beside the bare analysis.
+
+    python tests/benchmarks/bench_batch.py [--runs N] [--workers W] [--repeats R]
+
+The same site-periods of the synthetic audits are reported, in one run on one machine, by
+
+- papermill, one: `papermill.execute_notebook` one after the other in one process, a plain kernel each, then the page;
+- papermill, pool: the same in a pool of as many processes as there are workers;
+- cold: the project's runner with `--cold`, a plain kernel each;
+- warm: the project's runner, kernels forked from one process; the seconds hold its imports;
+- function: the limit. The notebook's cells as a plain function, without kernel, messages, page or files, in as many
+  processes as there are workers, each of which has imported everything and called it once before the clock starts.
+
+Seconds are of wall time, the least of the repeats; memory is the most that all processes of a contestant had to
+themselves at one time (proportional set size), over the number of workers (Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=12)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=1)
+    options = parser.parse_args()
+    for name in THREADS:
+        os.environ[name] = "1"
+    from rca_lib.audits.store import demo_store, list_periods, list_sites
+    from rca_lib.batch.grid import plan_runs, read_batch
+    from rca_lib.batch.runner import run_grid
+
+    store = demo_store()
+    months = {site: list_periods(store, site) for site in list_sites(store)}
+    planned = plan_runs(read_batch(ROOT / "parameters" / "demo.yml"), months, months, given={"store": str(store)})
+    runs = [run for run in planned if run.site][: options.runs]
+    contestants: dict[str, Callable[[Path], object]] = {
+        "papermill, one": partial(run_papermill, runs, 1),
+        "papermill, pool": partial(run_papermill, runs, options.workers),
+        "cold": lambda out: run_grid(runs, out, workers=options.workers, cold=True),
+        "warm": lambda out: run_grid(runs, out, workers=options.workers),
+        "function": partial(run_function, runs, options.workers),
+    }
+    seconds = dict.fromkeys(contestants, float("inf"))
+    memory = dict.fromkeys(contestants, 0.0)
+    for _ in range(options.repeats):
+        for name, contestant in contestants.items():
+            taken, most = measure(contestant)
+            seconds[name], memory[name] = min(seconds[name], taken), max(memory[name], most)
+            print(f"{name}: {taken:.1f} s", file=sys.stderr)
+    print(f"{len(runs)} site-periods, {options.workers} workers\n")
+    print("| | seconds | papermill, one | papermill, pool | over the function | MB a worker |")
+    print("|---|---|---|---|---|---|")
+    for name in contestants:
+        one, pool, limit = (seconds[other] for other in ("papermill, one", "papermill, pool", "function"))
+        ratios = f"{one / seconds[name]:.2f} × | {pool / seconds[name]:.2f} × | {seconds[name] / limit:.2f} ×"
+        print(f"| {name} | {seconds[name]:.1f} | {ratios} | {memory[name] / workers_of(name, options.workers):,.0f} |")
+
+
+def workers_of(name: str, workers: int) -> int:
+    """Return how many runs a contestant makes at a time."""
+    return 1 if name == "papermill, one" else workers
+
+
+def measure(contestant: Callable[[Path], object]) -> tuple[float, float]:
+    """Return the seconds that a contestant takes, or says that it took, and the most megabytes of its processes."""
+    out = Path(tempfile.mkdtemp(prefix="bench-"))
+    most, ended = [0.0], threading.Event()
+    watch = threading.Thread(target=_watch, args=(most, ended))
+    watch.start()
+    clock = time.perf_counter()
+    told = contestant(out)
+    taken = told if isinstance(told, float) else time.perf_counter() - clock
+    ended.set()
+    watch.join()
+    shutil.rmtree(out)
+    return taken, most[0]
+
+
+def run_papermill(runs: list, workers: int, out: Path) -> None:
+    """Run notebooks by Papermill as it is, in one process or in a pool."""
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        list(pool.map(partial(_papermill_one, out=out), runs))
+
+
+def run_function(runs: list, workers: int, out: Path) -> float:
+    """Run the cells of notebooks as a function in warm processes; return the seconds from when they are warm."""
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        warm = [pool.submit(_call_cells, runs[0]) for _ in range(4 * workers)]
+        for future in warm:
+            future.result()
+        clock = time.perf_counter()
+        list(pool.map(_call_cells, runs))
+        return time.perf_counter() - clock
+
+
+def _papermill_one(run, out: Path) -> None:
+    import logging
+
+    import papermill
+
+    from rca_lib.reporting.html import export_html
+
+    logging.getLogger("papermill").setLevel(logging.CRITICAL)
+    folder = out / run.folder
+    folder.mkdir(parents=True)
+    parameters = {**run.parameters, "output": str(folder)}
+    told = {"kernel_name": "python3", "progress_bar": False}
+    node = papermill.execute_notebook(run.notebook, folder / "report.ipynb", parameters, **told)
+    (folder / "report.html").write_text(export_html(node, title=run.folder), encoding="utf-8")
+
+
+def _call_cells(run) -> int:
+    """Run the cells in this process; what they would display is made and thrown away."""
+    cells = json.loads(run.notebook.read_text(encoding="utf-8"))["cells"]
+    names: dict[str, object] = {}
+    shown = 0
+    for cell in cells:
+        if cell["cell_type"] != "code":
+            continue
+        tree = ast.parse("".join(cell["source"]))
+        last = ast.Expression(tree.body.pop().value) if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, "cell", "exec"), names)
+        if "parameters" in cell["metadata"].get("tags", ()):
+            names.update(run.parameters)
+        value = eval(compile(last, "cell", "eval"), names) if last else None
+        shown += len(value._repr_mimebundle_()[0]) if hasattr(value, "_repr_mimebundle_") else 0
+    return shown
+
+
+def _watch(most: list[float], ended: threading.Event) -> None:
+    """Note the most megabytes that the processes below this one have to themselves."""
+    while not ended.wait(0.5):
+        most[0] = max(most[0], sum(map(_size, _descendants(os.getpid()))))
+
+
+def _descendants(process: int) -> list[int]:
+    below = []
+    for task in Path(f"/proc/{process}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, task.read_text().split()):
+                below += [child, *_descendants(child)]
+    return below
+
+
+def _size(process: int) -> float:
+    with suppress(OSError):
+        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+if __name__ == "__main__":
+    main()
