@@ -14,8 +14,9 @@ Array = NDArray[np.float64]
 Codes = NDArray[np.int64]
 CONCENTRATIONS = 2.0 ** np.arange(11)  # ratings' worth that what raters have in common may count as
 TEMPERS = np.arange(2, 11) / 10  # what each further rating of an item may count as
-ASKED = 60_000  # ratings that decide on the two
+ASKED = 30_000  # ratings that decide on the two
 SHARED = 10.0, 2.0  # items' worth of what all items tell of a kind: how frequent labels, and splits, are
+SURE = 0.99  # the chance from which a truth counts as known when an item is left out of what its raters tell
 SLIP = 0.02  # the chance of a third label where an item is split between two
 SHOWN = 5.0  # how much larger the log likelihood must be with splits on a pair, where every other pair has them
 NEVER = -1e3
@@ -100,12 +101,12 @@ def infer_truths(judgements: Judgements, *, split: bool = False) -> Truths:
     pruned = not table.pairs
     for rounds in range(1, MOST_ROUNDS + 1):
         learned = _learn(table, state)
-        if rounds > 2:
+        if rounds > 1:
             state, temper = _tune(table, state, learned)
         scores = np.hstack([learned.told(table, state.concentration), table.coin])
         former, chances = state.chances, _normalise(learned.common + scores)
         state = replace(state, chances=chances)
-        settled = rounds > 4 and np.abs(chances - former).sum() < 2 * NEAR * len(chances)
+        settled = rounds > 3 and np.abs(chances - former).sum() < 2 * NEAR * len(chances)
         if not pruned and (settled or rounds == MOST_ROUNDS // 2):
             pruned = True
             state = replace(state, open=_keep_pairs(table, chances[:, judgements.sizes[2] :]))
@@ -122,16 +123,14 @@ class _Table:
 
     def __init__(self, judgements: Judgements, split: bool) -> None:
         items, raters, labels = judgements.sizes
-        ones = np.ones(len(judgements.items))
         self.judgements = judgements
         self.code = judgements.raters * labels + judgements.labels
-        self.starts = np.flatnonzero(np.diff(judgements.items, prepend=-1))
-        self.given = sparse.csr_array((ones, (self.code, judgements.items)), shape=(raters * labels, items))
+        ends = np.append(0, np.bincount(judgements.items, minlength=items).cumsum())
+        self.given = sparse.csr_array((np.ones(len(self.code)), self.code, ends), shape=(items, raters * labels))
         kinds = judgements.kinds.max() + 1
         self.of_kind = sparse.csr_array((np.ones(items), (judgements.kinds, np.arange(items))), shape=(kinds, items))
         self.asked = slice(None, None, max(1, len(self.code) // ASKED))
-        place = judgements.items, judgements.labels
-        self.votes = sparse.csr_array((ones, place), shape=(items, labels)).toarray()
+        self.votes = self.given @ np.tile(np.eye(labels), (raters, 1))
         self.pairs = _find_pairs(self.votes) if split else ()
         self.toss = np.log(_toss(self.pairs, labels))
         self.coin = self.votes @ self.toss
@@ -167,17 +166,33 @@ class _Learned:
     common: Array
 
     def told(self, table: _Table, concentration: float) -> Array:
-        """Return by item and truth the log of how likely its ratings are, each as its rater's other ratings tell."""
-        told = np.empty((len(table.code), self.seen.shape[1]))
-        for at in range(0, len(told), BLOCK):  # blocks that the processor's cache holds: three times as fast
-            given, expected, seen = self.others(table, slice(at, at + BLOCK))
-            told[at : at + BLOCK] = np.log((given + concentration * expected) / (seen + concentration))
-        return np.add.reduceat(told, table.starts)
+        """Return by item and truth the log of how likely its ratings are, each as its rater's other ratings tell.
 
-    def others(self, table: _Table, chosen: slice) -> tuple[Array, Array, Array]:
-        """Return by rating and truth, that rating left out: how often the label was given, to be expected, of what."""
-        raters, labels, code = table.judgements.raters[chosen], table.judgements.labels[chosen], table.code[chosen]
-        own, row = self.chances[table.judgements.items[chosen]], np.arange(len(code))
+        Where an item's truth is sure, that depends on this, the rater and the label: few cases, worked out once each.
+        """
+        (codes, labels), items = self.counts.shape, table.judgements.items
+        told, unsure = np.empty_like(self.chances), np.ones(len(self.chances), bool)
+        if codes * labels < len(items):
+            unsure = np.maximum.reduce([*self.chances.T]) < SURE
+            code, truth = np.divmod(np.arange(codes * labels), labels)
+            cases = self._likely(code, np.minimum(np.eye(labels)[truth], self.counts[code]), concentration)
+            case = table.code * labels + self.chances.argmax(1)[items]
+            told = sparse.csr_array((table.given.data, case, table.given.indptr), (len(told), len(cases))) @ cases
+        rows = np.flatnonzero(unsure[items])
+        likely = self._likely(table.code[rows], self.chances[items[rows]], concentration)
+        told[unsure] = np.add.reduceat(likely, np.flatnonzero(np.diff(items[rows], prepend=-1)))
+        return told
+
+    def _likely(self, code: Codes, own: Array, concentration: float) -> Array:
+        logs = np.empty(own.shape)
+        for at in range(0, len(logs), BLOCK):  # blocks that the processor's cache holds: three times as fast
+            given, expected, seen = self.others(code[at : at + BLOCK], own[at : at + BLOCK])
+            logs[at : at + BLOCK] = np.log((given + concentration * expected) / (seen + concentration))
+        return logs
+
+    def others(self, code: Codes, own: Array) -> tuple[Array, Array, Array]:
+        """Return by truth, an item of these chances left out: how often the code was given, to be expected, of what."""
+        (raters, labels), row = np.divmod(code, self.seen.shape[1]), np.arange(len(code))
         errors, judged = self.errors[raters] - 1 + own[row, labels], self.judged[raters] - 1
         expected = self.expect(raters, np.maximum(errors, 0.0), judged)
         right = 1 - expected[row, labels]
@@ -223,8 +238,10 @@ def _keep_pairs(table: _Table, splits: Array) -> NDArray[np.bool_]:
 
 def _start(table: _Table) -> Array:
     votes, pairs = table.votes, table.pairs
-    chances = votes + 0.1 * votes.mean(0)
+    if not pairs:
+        return _normalise(5 * votes)  # the majority: a round less than from shares, of which splits have need
     split = np.array([(votes[:, one] > 0) & (votes[:, other] > 0) for one, other in pairs])
+    chances = votes + 0.1 * votes.mean(0)
     chances = np.hstack([chances / chances.sum(1, keepdims=True), split.reshape(len(pairs), len(votes)).T / 3])
     return chances / chances.sum(1, keepdims=True)
 
@@ -232,7 +249,7 @@ def _start(table: _Table) -> Array:
 def _learn(table: _Table, state: _State) -> _Learned:
     _, raters, labels = table.judgements.sizes
     whole = np.ascontiguousarray(state.chances[:, :labels])
-    counts = table.given @ whole
+    counts = table.given.T @ whole
     cube = counts.reshape(raters, labels, labels).transpose(0, 2, 1)
     seen, right = cube.sum(2), np.einsum("rkk->r", cube)
     judged = np.maximum(seen.sum(1), 1e-9)
@@ -244,8 +261,9 @@ def _learn(table: _Table, state: _State) -> _Learned:
         odds[inside] = missed / (1 - missed)
         usual[inside] = np.clip(seen[inside] @ missed / judged[inside], 1e-6, 1 - 1e-6)
         firm[inside] = _firmness(errors[inside], judged[inside], usual[inside])
-    spread = np.repeat(SHARED, (labels, state.chances.shape[1] - labels)) * state.chances.mean(0)
-    alike = (table.of_kind @ state.chances)[table.judgements.kinds] - state.chances
+    of_kind = table.of_kind @ state.chances
+    spread = np.repeat(SHARED, (labels, state.chances.shape[1] - labels)) * of_kind.sum(0) / len(state.chances)
+    alike = of_kind[table.judgements.kinds] - state.chances
     common = np.log(np.maximum(alike, 0) + spread + 1e-12)
     common[:, labels:] += np.where(state.open, 0.0, NEVER)[table.judgements.kinds]
     return _Learned(whole, counts, seen, errors, judged, usual, firm, odds, share.reshape(counts.shape), common)
@@ -283,7 +301,7 @@ def _firmness(errors: Array, judged: Array, usual: Array) -> float:
 def _tune(table: _Table, state: _State, learned: _Learned) -> tuple[_State, float]:
     """Choose concentration and temper by how well they predict each rating from the others of its item."""
     items, toss = table.judgements.items[table.asked], table.toss[table.judgements.labels[table.asked]]
-    given, expected, seen = learned.others(table, table.asked)
+    given, expected, seen = learned.others(table.code[table.asked], learned.chances[items])
 
     def likely(concentration: float) -> Array:
         return np.hstack([(given + concentration * expected) / (seen + concentration), np.exp(toss)])
@@ -302,8 +320,5 @@ def _tune(table: _Table, state: _State, learned: _Learned) -> tuple[_State, floa
 
 def _normalise(logs: Array) -> Array:
     # Few columns and many rows: column by column, for sums along short rows are slow.
-    top = logs[:, 0].copy()
-    for column in logs.T[1:]:
-        np.maximum(top, column, out=top)
-    chances = np.exp(logs - top[:, None])
+    chances = np.exp(logs - np.maximum.reduce([*logs.T])[:, None])
     return chances / (chances @ np.ones(chances.shape[1]))[:, None]
