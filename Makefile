@@ -7,10 +7,10 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check lab bench lock clean
+.PHONY: help setup demo test lint check lab bench bench-batch lock clean
 
 help:     ## what can be made
-	@grep -E '^[a-z]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*## /\t/' | expand -t 14
 
 setup: $(VENV)/.ready ## the project's own environment in .venv (nothing to do the second time)
 

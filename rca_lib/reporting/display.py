@@ -13,6 +13,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from rca_lib.findings import show
 
@@ -46,7 +47,8 @@ def show_figure(plot: Callable[..., Axes], result: object, **options: object) ->
     axes = plot(result, **options)
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "rca"}):
-        axes.figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        # `savefig` would draw all of it once more, for what only raster images need.
+        FigureCanvasSVG(axes.figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
     alt = " ".join(axes.get_title(loc="left").split()) or "Chart"
     plt.close(axes.figure)
     return Shown({"image/svg+xml": buffer.getvalue(), "text/plain": alt}, {"image/svg+xml": {"alt": alt}})

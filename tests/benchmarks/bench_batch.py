@@ -67,19 +67,15 @@ def main() -> None:
         for name, contestant in contestants.items():
             taken, most = measure(contestant)
             seconds[name], memory[name] = min(seconds[name], taken), max(memory[name], most)
-            print(f"{name}: {taken:.1f} s", file=sys.stderr)
-    print(f"{len(runs)} site-periods, {options.workers} workers\n")
-    print("| | seconds | papermill, one | papermill, pool | over the function | MB a worker |")
-    print("|---|---|---|---|---|---|")
+            print(f"{name}: {taken:.1f} s", file=sys.stderr)  # noqa: T201
+    print(f"{len(runs)} site-periods, {options.workers} workers\n")  # noqa: T201
+    print("| | seconds | papermill, one | papermill, pool | over the function | MB a worker |")  # noqa: T201
+    print("|---|---|---|---|---|---|")  # noqa: T201
     for name in contestants:
         one, pool, limit = (seconds[other] for other in ("papermill, one", "papermill, pool", "function"))
         ratios = f"{one / seconds[name]:.2f} × | {pool / seconds[name]:.2f} × | {seconds[name] / limit:.2f} ×"
-        print(f"| {name} | {seconds[name]:.1f} | {ratios} | {memory[name] / workers_of(name, options.workers):,.0f} |")
-
-
-def workers_of(name: str, workers: int) -> int:
-    """Return how many runs a contestant makes at a time."""
-    return 1 if name == "papermill, one" else workers
+        each = memory[name] / (1 if name == "papermill, one" else options.workers)
+        print(f"| {name} | {seconds[name]:.1f} | {ratios} | {each:,.0f} |")  # noqa: T201
 
 
 def measure(contestant: Callable[[Path], object]) -> tuple[float, float]:
