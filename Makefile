@@ -47,6 +47,9 @@ bench: build/peers build/peers_truth ## the tables of "Since when" and "Whose er
 	@PYTHONPATH=build/peers $(BIN)/python tests/benchmarks/bench_screening.py
 	@PYTHONPATH=build/peers_truth $(BIN)/python tests/benchmarks/bench_truth.py --cases 3 $(BENCH_TRUTH)
 
+bench-batch: setup ## how fast a batch runs, beside Papermill and the bare analysis (about five minutes)
+	@$(BIN)/python tests/benchmarks/bench_batch.py $(BENCH_BATCH)
+
 lock: ## pin the newest versions anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
 
