@@ -55,6 +55,25 @@ def test_krippendorffs_example_comes_out_of_a_table_of_ratings():
     assert found.alpha.high == 1.0
 
 
+GENDER = "aaac aabc aabc aacc abaa baaa bbbb bcbb cccc aaac aabc aabc aacc abaa baaa"
+OBSERVERS = "112.2 1101. 2333. .00.0 000.0 000.0 102.1 1.20. 222.2 2111. .100. 0000. 1222. 33223 111.1"
+
+
+@pytest.mark.parametrize(
+    ("rows", "ac1", "fleiss", "alpha", "ac2"),
+    [
+        (GENDER, (0.01356, 0.40261), (-0.17246, 0.43023), (-0.15794, 0.44475), (-0.06320, 0.41682)),
+        (OBSERVERS, (0.23502, 0.75823), (0.19928, 0.71596), (0.23708, 0.72398), (0.50156, 0.87772)),
+    ],
+)
+def test_intervals_agree_with_irrcac(rows, ac1, fleiss, alpha, ac2):
+    # printed by irrCAC 0.4.4 for raw_gender and raw_5observers, ac2 with linear weights; alpha's there are nominal too
+    found = measure_agreement(ratings(*rows.split()))
+    ordered = measure_agreement(ratings(*rows.split()), scale="ordinal", categories=sorted(set(rows) - set(" .")))
+    for one, ends in ((found.ac1, ac1), (found.fleiss, fleiss), (found.alpha, alpha), (ordered.ac2, ac2)):
+        assert (one.low, one.high) == pytest.approx(ends, abs=1e-5)
+
+
 @pytest.mark.parametrize("right", [0.0, 0.5, 0.8])
 def test_agreement_beyond_chance_is_the_share_that_both_see(right):
     # Who sees the truth with probability p and guesses evenly otherwise agrees beyond chance by p².

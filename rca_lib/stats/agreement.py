@@ -30,7 +30,8 @@ def agreement(
     """Return Gwet's AC1 (AC2 with weights), Fleiss' kappa or Krippendorff's alpha; items may lack ratings.
 
     Items judged once help to estimate chance, but for alpha. None where a single category makes chance certain.
-    Estimators and variances as in Gwet 2014 (Handbook of Inter-Rater Reliability, 4th edition), which irrCAC follows.
+    Estimators and variances as in Gwet 2014 (Handbook of Inter-Rater Reliability, 4th edition), which irrCAC follows
+    for ratings; its functions for tables of two raters divide the variance by the items, not by one less.
 
     Examples
     --------
@@ -66,7 +67,8 @@ def cross_agreement(
 ) -> Coefficient | None:
     """Return Cohen's kappa of two sides that judged the same items (Cohen 1968; Fleiss, Cohen and Everitt 1969).
 
-    Each side may hold several ratings of an item: then every pair across counts, and the variance is over items.
+    Each side may hold several ratings of an item: then every pair across counts, and the variance is over items. Items
+    that one side lacks are left out altogether; Conger's kappa (irrCAC) takes them into the expected agreement.
 
     Examples
     --------
