@@ -167,6 +167,24 @@ def test_a_second_audit_that_saw_the_first_is_no_second_opinion():
     assert correct_accuracy(PLAIN.assign(blind=None)).twice == 100
 
 
+@pytest.mark.parametrize("no", ["False", "no", " N ", "0", 0, 0.0, False])
+def test_what_says_that_the_second_audit_saw_the_first_is_read_as_by_the_intake(no):
+    assert correct_accuracy(PLAIN.assign(blind=no)).twice == 0
+    assert correct_accuracy(PLAIN.assign(blind=[no if place % 2 else None for place in range(len(PLAIN))])).twice == 50
+
+
+@pytest.mark.parametrize("yes", ["TRUE", "y", 1, True, "", None, np.nan, pd.NA])
+def test_a_second_audit_that_is_blind_or_does_not_say_counts(yes):
+    assert correct_accuracy(PLAIN.assign(blind=yes)) == correct_accuracy(PLAIN)
+
+
+def test_a_second_audit_that_is_maybe_blind_is_named():
+    with pytest.raises(DataError, match="blind is neither yes nor no") as caught:
+        correct_accuracy(PLAIN.assign(blind="perhaps"))
+    assert (caught.value.column, caught.value.rows, caught.value.first["item_id"]) == ("blind", 100, "i000")
+    assert caught.value.mend
+
+
 def test_only_streams_that_stand_for_all_decisions_count():
     targeted = PLAIN.assign(stream=np.where(PLAIN["item_id"] < "i020", "targeted", "random"))
     found = correct_accuracy(targeted)

@@ -14,6 +14,7 @@ from scipy import sparse
 
 from rca_lib.audits.counting import collect, column_names, open_table
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
+from rca_lib.audits.values import refuse
 from rca_lib.findings import DataError
 from rca_lib.stats.truths import Codes, Judgements
 
@@ -148,13 +149,6 @@ def _number(code: Codes, known: np.ndarray, kept: NDArray[np.bool_]) -> tuple[Co
     code = code[kept]
     left = np.bincount(code, minlength=len(known)) > 0
     return (np.cumsum(left) - 1)[code], known[left]
-
-
-def refuse(offenders: pd.DataFrame, problem: str, column: str, mend: str) -> None:
-    """Raise a DataError where there are offenders, which tells of the first of them in their own order."""
-    if len(offenders):
-        first = offenders.sort_values(list(offenders)).iloc[0].to_dict()
-        raise DataError(problem, column=column, rows=len(offenders), first=first, mend=mend)
 
 
 def require_columns(table: Any, needed: Sequence[str]) -> None:

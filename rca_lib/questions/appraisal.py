@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from rca_lib.audits.ratings import fetch_columns, refuse
+from rca_lib.audits.ratings import fetch_columns
+from rca_lib.audits.values import refuse
 from rca_lib.findings import DataError, Finding, Rate
 from rca_lib.stats.rates import clopper_pearson, wilson_rate
 

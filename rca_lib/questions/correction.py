@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from rca_lib.audits.counting import collect, column_names, open_table
-from rca_lib.audits.ratings import refuse
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
+from rca_lib.audits.values import read_flags, refuse
 from rca_lib.findings import DataError, Estimate, Finding, Rate
 from rca_lib.stats.rates import clustered_rate, correct_rate, two_phase_mean, wilson_rate
 
@@ -74,7 +74,8 @@ def correct_accuracy(audits: Any, *, second: str = "same") -> Correction:
     ----------
     audits
         One row per audit, of all rounds: `item_id`, `rater`, `label`, `truth`, `audit_round` (1, 2), optionally
-        `weight`, `stream` and `blind`. A second audit that saw the first (`blind` is false) is not used as "same".
+        `weight`, `stream` and `blind`. A second audit that saw the first (`blind` is false) is not used as "same"; one
+        that does not say counts as blind.
     second
         What a second audit is: "same", blind and as good as the first (then the two differ twice as often as each
         errs), or "final", an arbiter's, which is taken to be right (a two-phase sample).
@@ -82,7 +83,7 @@ def correct_accuracy(audits: Any, *, second: str = "same") -> Correction:
     Raises
     ------
     DataError
-        If a column is missing or there are no audits.
+        If a column is missing, there are no audits, or `blind` is neither yes nor no.
     ValueError
         If `second` is neither.
 
@@ -150,7 +151,7 @@ def _pair_rounds(audits: Any, second: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     if first.empty:
         raise DataError("there are no first audits", column="audit_round", mend="number the first audits 1")
     if second == "same" and "blind" in more:
-        later = later[later["blind"].fillna(True).astype(bool)]
+        later = later[read_flags(later, "blind").fillna(True).astype(bool)]
     keys = ["item_id", "rater", "label"]
     pairs = first.drop_duplicates(keys).merge(later.drop_duplicates(keys), on=keys, suffixes=("", "_again"))
     return first, pairs.assign(differs=pairs["truth"] != pairs["truth_again"], truly=pairs["error_again"])

@@ -11,7 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
-from rca_lib.audits.ratings import Ratings, fetch_by_item, read_ratings, refuse
+from rca_lib.audits.ratings import Ratings, fetch_by_item, read_ratings
+from rca_lib.audits.values import refuse
 from rca_lib.findings import DataError, Estimate, Finding
 from rca_lib.stats.agreement import Coefficient, agreement, agreement_weights, cross_agreement
 from rca_lib.stats.rates import wilson
