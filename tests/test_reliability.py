@@ -183,6 +183,7 @@ def test_full_disagreement_is_answered():
         (ratings("12", "1x"), {"scale": "interval"}, "are words"),
         (ratings("ab", "bb"), {"scale": "ordinal"}, "are words"),
         (ratings("aa", "ab").drop(columns="rater"), {}, "no column 'rater'"),
+        (ratings("aa", "ab", policy="p"), {"by": ["policy", "unknown"]}, "no column 'unknown'.*policy"),
         (ratings("aa", "ab").assign(item_id=["i0", None, "i1", "i1"]), {}, "item_id is missing"),
     ],
 )

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse, stats
 
-from rca_lib.audits.ratings import Ratings, fetch_by_item, read_ratings
+from rca_lib.audits.ratings import Ratings, fetch_by_item, read_ratings, require_columns
 from rca_lib.audits.values import refuse
 from rca_lib.findings import DataError, Estimate, Finding
 from rca_lib.stats.agreement import Coefficient, agreement, agreement_weights, cross_agreement
@@ -132,8 +132,8 @@ def measure_agreement(
     Raises
     ------
     DataError
-        If an item or rater is missing, a rater judged an item twice without trials, no item was judged by two raters,
-        or a label is none of the categories or not a number where the scale wants one.
+        If a column of `by` is missing, an item or rater is, a rater judged an item twice without trials, no item was
+        judged by two raters, or a label is none of the categories or not a number where the scale wants one.
 
     Notes
     -----
@@ -146,6 +146,7 @@ def measure_agreement(
     >>> round(measure_agreement(frame.assign(label=["ok", "ok", "bad", "bad", "ok", "bad"])).cohen.value, 3)
     0.4
     """
+    require_columns(ratings, by)
     table = read_ratings(ratings)
     labels, values = _order_labels(table, scale, categories)
     counts, raters = _count(table, labels), sorted(set(table.raters))

@@ -40,7 +40,7 @@ def answer_calibration(audits: Any, overlap: pd.DataFrame, *, second: str = "sam
     """
     first, ratings = keep_proportional(audits), ratings_from_audits(audits, overlap, about=("policy", "site"))
     return Calibration(
-        measure_agreement(ratings, by=("policy", "site")),
+        measure_agreement(ratings, by=[name for name in ("policy", "site") if name in ratings]),
         review_truth(ratings, first),
         explain_disagreements(ratings, first),
         compare_auditors(first) if has_values(first, "auditor") else None,
