@@ -185,6 +185,19 @@ def test_a_second_audit_that_is_maybe_blind_is_named():
     assert caught.value.mend
 
 
+@pytest.mark.parametrize("write", [str, float, "{}.0".format])
+def test_rounds_are_read_as_text_or_numbers(write):
+    assert correct_accuracy(PLAIN.assign(audit_round=PLAIN["audit_round"].map(write))) == correct_accuracy(PLAIN)
+
+
+@pytest.mark.parametrize("number", ["second", 1.5, 0, np.inf])
+def test_a_round_that_is_no_whole_number_is_named(number):
+    rounds = pd.Series(PLAIN["audit_round"], dtype=object).where(PLAIN["audit_round"] == 1, number)
+    with pytest.raises(DataError, match="audit_round is no whole number from 1 on") as caught:
+        correct_accuracy(PLAIN.assign(audit_round=rounds))
+    assert (caught.value.column, caught.value.rows, caught.value.first["item_id"]) == ("audit_round", 100, "i000")
+
+
 def test_only_streams_that_stand_for_all_decisions_count():
     targeted = PLAIN.assign(stream=np.where(PLAIN["item_id"] < "i020", "targeted", "random"))
     found = correct_accuracy(targeted)

@@ -10,6 +10,7 @@ import pytest
 from rca_lib.audits.ratings import fetch_by_item, ratings_from_audits, read_ratings, read_truth
 from rca_lib.audits.store import demo_store, open_calibration, open_case
 from rca_lib.findings import DataError
+from rca_lib.questions.appraisal import appraise_raters
 from rca_lib.questions.reliability import measure_agreement
 from rca_lib.reporting.display import save_table
 
@@ -44,6 +45,39 @@ def test_of_repeated_trials_the_first_counts_and_ratings_without_a_label_are_cou
     frame = rate("i1 a ok", "i1 a bad", "i2 a ok").assign(trial=[2, 1, None])
     assert table_of(read_ratings(frame)) == ["i1 a bad", "i2 a ok"]
     assert read_ratings(rate("i1 a ok", "i1 b ok").assign(label=["ok", None])).unlabelled == 1
+
+
+@pytest.mark.parametrize(
+    "write", [str, float, "{}.0".format, " {} ".format, lambda trial: trial if trial > 1 else None]
+)
+def test_trials_are_read_as_text_or_numbers(write):
+    frame = rate("i1 a ok", "i1 a bad", "i2 a ok").assign(trial=pd.Series([2, 1, 10]).map(write))
+    assert table_of(read_ratings(frame)) == ["i1 a bad", "i2 a ok"]
+    given = pd.DataFrame({"item_id": ["i1"], "truth": ["bad"]})
+    assert read_truth(given, frame)[0].loc[0, ["others", "against"]].tolist() == [1, 0]
+    assert ratings_from_audits(pd.DataFrame(AUDIT), frame)["trial"].tolist() == [1, 1, 2, 3, 1]
+
+
+def test_a_rating_whose_first_trial_is_not_there_is_not_lost():
+    frame = rate("i1 a ok", "i1 a bad", "i1 b ok", "i1 a bad").assign(
+        trial=[3, 2, 1, 2], role=["rater", "rater", None, "auditor"]
+    )
+    assert table_of(read_ratings(frame)) == ["i1 a bad", "i1 a bad", "i1 b ok"]
+
+
+@pytest.mark.parametrize("trial", ["first", 1.5, 0, -1, np.inf, True, "1.5"])
+def test_a_trial_that_is_no_whole_number_is_named(trial):
+    frame = rate("i1 a ok", "i2 b ok", "i3 b ok").assign(trial=pd.Series([1, trial, trial], dtype=object))
+    for ask in (
+        read_ratings,
+        measure_agreement,
+        appraise_raters,
+        lambda ratings: ratings_from_audits(pd.DataFrame(AUDIT), ratings),
+    ):
+        with pytest.raises(DataError, match="trial is no whole number from 1 on") as caught:
+            ask(frame)
+        assert (caught.value.column, caught.value.rows, caught.value.first["item_id"]) == ("trial", 2, "i2")
+        assert caught.value.mend
 
 
 def test_hostile_and_numeric_labels_are_labels():

@@ -9,12 +9,10 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
-from scipy import sparse
 
 from rca_lib.audits.counting import collect, column_names, open_table
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
-from rca_lib.audits.values import refuse
+from rca_lib.audits.values import read_wholes, refuse
 from rca_lib.findings import DataError
 from rca_lib.stats.truths import Codes, Judgements
 
@@ -68,7 +66,7 @@ def ratings_from_audits(audits: Any, ratings: Any = None, *, about: Sequence[str
         table = proportional if len(collect(proportional.select("stream").head(1))) else table
     wanted = [*(name for name in ("audit_round", "decided_at", "audited_at", "auditor") if name in names), *needed]
     frame = collect(table.select(*wanted)).sort_values(wanted, ignore_index=True)
-    rounds = frame["audit_round"].fillna(1).astype(int) if "audit_round" in names else pd.Series(1, frame.index)
+    rounds = read_wholes(frame, "audit_round") if "audit_round" in names else pd.Series(1, frame.index)
     auditor = "audit " + rounds.astype(str)
     auditor = frame["auditor"].fillna(auditor) if "auditor" in names else auditor
     ours = frame[["item_id", "rater", "label"]].assign(role="rater")
@@ -77,6 +75,7 @@ def ratings_from_audits(audits: Any, ratings: Any = None, *, about: Sequence[str
     found = pd.concat([ours, theirs]).drop_duplicates(ignore_index=True)
     if ratings is not None and len(ratings):
         more = fetch_columns(ratings, RATING[:3], RATING[3:])
+        more = more.assign(trial=read_wholes(more, "trial")) if "trial" in more else more
         order = [name for name in ("item_id", "rater", "role", "trial", "label") if name in {*more, "role"}]
         more = more.assign(role=_fill(more, "role", "rater")).sort_values(order, ignore_index=True)
         found = pd.concat([found, more.reindex(columns=found.columns)], ignore_index=True)
@@ -94,7 +93,7 @@ def fetch_by_item(table: Any, name: str) -> pd.Series:
 
 
 def read_ratings(ratings: Any) -> Ratings:
-    """Read ratings and put them in codes; of repeated trials the first counts.
+    """Read ratings and put them in codes; of repeated trials the first that is there counts.
 
     Parameters
     ----------
@@ -104,51 +103,37 @@ def read_ratings(ratings: Any) -> Ratings:
     Raises
     ------
     DataError
-        If a column or the name of an item or rater is missing, a rater judged an item twice without trials, or there
-        is no rating at all.
+        If a column or the name of an item or rater is missing, a trial is no whole number from 1 on, a rater judged an
+        item twice without trials, or there is no rating at all.
     """
     table = fetch_columns(ratings, RATING[:3], RATING[3:])
-    codes = {name: _code(table[name]) for name in RATING[:3]}
     for name in ("item_id", "rater"):
-        refuse(table[codes[name][0] < 0], f"{name} is missing", name, "fill it")
-    first = (table["trial"].fillna(1) == 1).to_numpy(bool) if "trial" in table else np.ones(len(table), bool)
-    kept = first & (codes["label"][0] >= 0)
-    unlabelled = int(first.sum() - kept.sum())
-    if not kept.any():
-        raise DataError("there are no ratings", column="label", rows=unlabelled, mend="give items that people judged")
-    item, items = _number(*codes["item_id"], kept)
-    label, labels = _number(*codes["label"], kept)
-    name, names = codes["rater"]
-    part, parts = _code(_fill(table, "role", "rater")) if "role" in table else (0, np.array(["rater"], object))
-    rater, people = _number(name * len(parts) + part, np.arange(len(names) * len(parts)), kept)
-    # Rows are put in order by counting, in a sheet of items by raters, in which several of one place become one.
-    sheet = sparse.coo_array((label, (item, rater)), shape=(len(items), len(people))).tocsr()
-    if sheet.nnz < len(item):
-        order = np.argsort(label, kind="stable")
-        twice = pd.Series(item[order] * len(people) + rater[order]).duplicated().to_numpy()
-        mend = "number the trials in `trial`, or keep one"
-        refuse(table[kept].iloc[order[twice]], "a rater judged an item twice", "rater", mend)
-    item, rater = np.repeat(np.arange(len(items)), np.diff(sheet.indptr)), sheet.indices.astype(np.int64)
+        refuse(table[table[name].isna()], f"{name} is missing", name, "fill it")
+    table = _keep_first_trials(table) if "trial" in table else table
+    labelled = table[table["label"].notna()]
+    if labelled.empty:
+        raise DataError("there are no ratings", column="label", rows=len(table), mend="give items that people judged")
+    item, items = _code(labelled["item_id"])
+    label, labels = _code(labelled["label"])
+    name, names = _code(labelled["rater"])
+    part, parts = _code(_fill(labelled, "role", "rater")) if "role" in labelled else (0, np.array(["rater"], object))
+    rater, people = pd.factorize(name * len(parts) + part, sort=True)
+    key = (item * len(people) + rater) * len(labels) + label
+    order = np.argsort(key) if (np.diff(key) < 0).any() else np.arange(len(key))
+    item, rater, label = item[order], rater[order], label[order]
+    twice = (np.diff(item, prepend=-1) == 0) & (np.diff(rater, prepend=-1) == 0)
+    mend = "number the trials in `trial`, or keep one"
+    refuse(labelled.iloc[order[twice]], "a rater judged an item twice", "rater", mend)
     who, what = np.divmod(people, len(parts))
-    return Ratings(item, rater, sheet.data, items, names[who], parts[what], labels, unlabelled)
+    return Ratings(item, rater, label, items, names[who], parts[what], labels, len(table) - len(labelled))
 
 
-def _code(values: pd.Series) -> tuple[Codes, np.ndarray]:
-    """Return the code of each value, -1 where it is missing, and what codes stand for, in order."""
-    if getattr(values.dtype, "storage", "") != "python":
-        code, known = pd.factorize(values, sort=True)
-        return code, np.asarray(known, dtype=object)
-    code, known = pd.factorize(values.to_numpy(object))  # a column of text takes half as long again
-    order = np.argsort(known, kind="stable")
-    place = np.append(np.argsort(order), -1)
-    return place[code], known[order]
-
-
-def _number(code: Codes, known: np.ndarray, kept: NDArray[np.bool_]) -> tuple[Codes, np.ndarray]:
-    """Number anew the codes of the rows that are kept, and return what is left of what they stand for."""
-    code = code[kept]
-    left = np.bincount(code, minlength=len(known)) > 0
-    return (np.cumsum(left) - 1)[code], known[left]
+def _keep_first_trials(table: pd.DataFrame) -> pd.DataFrame:
+    trial, first = read_wholes(table, "trial"), np.ones(len(table), np.int64)
+    again = table["item_id"].isin(table.loc[trial > 1, "item_id"]).to_numpy()
+    part = table[again].assign(role=_fill(table[again], "role", "rater"), trial=trial[again])
+    first[again] = part.groupby(["item_id", "rater", "role"], observed=True)["trial"].transform("min")
+    return table[trial == first]
 
 
 def require_columns(table: Any, needed: Sequence[str]) -> None:
@@ -178,6 +163,11 @@ def _fill(table: pd.DataFrame, name: str, word: str | int) -> pd.Series:
     return values.where(values.notna(), word)
 
 
+def _code(values: pd.Series) -> tuple[Codes, np.ndarray]:
+    code, known = pd.factorize(values, sort=True)
+    return code.astype(np.int64), np.asarray(known, dtype=object)
+
+
 def read_truth(truth: Any, ratings: Any) -> tuple[pd.DataFrame, Ratings, int]:
     """Read the truths that were given, and put them among the ratings, as one more rater's.
 
@@ -202,7 +192,8 @@ def read_truth(truth: Any, ratings: Any) -> tuple[pd.DataFrame, Ratings, int]:
     given = given.assign(auditor=_fill(given, "auditor", "the truth"), policy=_fill(given, "policy", ""))
     given = given.sort_values([*needed, "auditor", "policy"])
     table = fetch_columns(ratings, RATING[:3], RATING[3:])
-    table = table.assign(role=_fill(table, "role", "rater"), trial=_fill(table, "trial", 1))
+    trial = read_wholes(table, "trial") if "trial" in table else 1
+    table = table.assign(role=_fill(table, "role", "rater"), trial=trial)
     known = given["item_id"].isin(table["item_id"])
     theirs = set(table.loc[table["role"] == "auditor", ["item_id", "label"]].itertuples(index=False, name=None))
     told = [one in theirs for one in given[needed].itertuples(index=False, name=None)]

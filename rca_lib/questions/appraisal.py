@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from rca_lib.audits.ratings import fetch_columns
-from rca_lib.audits.values import refuse
+from rca_lib.audits.values import read_wholes, refuse
 from rca_lib.findings import DataError, Finding, Rate
 from rca_lib.stats.rates import clopper_pearson, wilson_rate
 
@@ -93,7 +93,8 @@ def appraise_raters(ratings: Any, truth: Any = None, *, convention: Convention =
     table = fetch_columns(ratings, ("item_id", "rater", "label"), ("trial",)).dropna(subset=["label"])
     for name in ("item_id", "rater"):
         refuse(table[table[name].isna()], f"{name} is missing", name, "fill it")
-    keys = [name for name in ("item_id", "rater", "trial") if name in table]
+    table = table.assign(trial=read_wholes(table, "trial") if "trial" in table else 1)
+    keys = ["item_id", "rater", "trial"]
     refuse(table[table.duplicated(keys)], "a rater judged an item twice", "rater", "number the trials in `trial`")
     if table.empty:
         raise DataError("there are no ratings", column="label", mend="give items that people judged")

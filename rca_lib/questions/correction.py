@@ -10,7 +10,7 @@ import pandas as pd
 
 from rca_lib.audits.counting import collect, column_names, open_table
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
-from rca_lib.audits.values import read_flags, refuse
+from rca_lib.audits.values import read_flags, read_wholes, refuse
 from rca_lib.findings import DataError, Estimate, Finding, Rate
 from rca_lib.stats.rates import clustered_rate, correct_rate, two_phase_mean, wilson_rate
 
@@ -83,7 +83,8 @@ def correct_accuracy(audits: Any, *, second: str = "same") -> Correction:
     Raises
     ------
     DataError
-        If a column is missing, there are no audits, or `blind` is neither yes nor no.
+        If a column is missing, there are no audits, `audit_round` is no whole number from 1 on, or `blind` is neither
+        yes nor no.
     ValueError
         If `second` is neither.
 
@@ -146,7 +147,7 @@ def _pair_rounds(audits: Any, second: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     if "stream" in more and frame["stream"].isin(PROPORTIONAL_STREAMS).any():
         frame = frame[frame["stream"].isin(PROPORTIONAL_STREAMS)]
     refuse(frame[frame["error"].isna()], "label or truth is missing", "truth", "leave such rows out")
-    rounds = frame["audit_round"].fillna(1).astype(int)
+    rounds = read_wholes(frame, "audit_round")
     first, later = frame[rounds == 1], frame[rounds == 2]
     if first.empty:
         raise DataError("there are no first audits", column="audit_round", mend="number the first audits 1")
