@@ -152,8 +152,33 @@ def test_bad_ratings_are_named_as_everywhere(frame, problem):
         appraise_raters(frame, STANDARD)
 
 
-def test_items_that_are_numbers_here_and_words_there_have_no_standard():
-    assert appraise_raters(essays(1, 0).assign(item_id=list(range(15)) * 2), STANDARD).standard is None
+@pytest.mark.parametrize(
+    ("columns", "problem", "column"),
+    [
+        ({"item_id": list(range(15)) * 2}, "item_id is text in one table, a number in the other", "item_id"),
+        ({"item_id": [f"x{number}" for number in range(15)] * 2}, "no item that was rated has a standard", "item_id"),
+        ({"label": [1, 2, 3] * 10}, "truth is text in one table, a number in the other", "truth"),
+        ({"label": ["a", "b ", "c"] * 10}, "label is blank or has white space", "label"),
+        ({"label": pd.Series(["1", 1, 2] * 10, dtype=object)}, "label is written as a number here", "label"),
+    ],
+)
+def test_names_that_cannot_be_matched_are_refused(columns, problem, column):
+    with pytest.raises(DataError, match=problem) as caught:
+        appraise_raters(essays(1, 0).assign(**columns), STANDARD)
+    assert (caught.value.column, bool(caught.value.first), bool(caught.value.mend)) == (column, True, True)
+    assert caught.value.rows
+
+
+def test_a_standard_without_an_item_is_named():
+    with pytest.raises(DataError, match=r"item_id is missing \(column item_id; 1 row"):
+        appraise_raters(essays(1, 0), STANDARD.assign(item_id=STANDARD["item_id"].where(STANDARD.index > 0)))
+
+
+def test_items_and_labels_that_are_numbers_match_whatever_their_type():
+    frame, standard = essays(2, 1), STANDARD
+    numbers = frame.assign(item_id=frame["item_id"].str[1:].astype(int), label=frame["label"].map(ord))
+    wide = standard.assign(item_id=standard["item_id"].str[1:].astype(float), truth=standard["truth"].map(ord) * 1.0)
+    assert appraise_raters(numbers, wide) == appraise_raters(frame, standard)
 
 
 def test_every_number_stands_in_the_frame_and_the_finding_leads_to_its():

@@ -87,6 +87,75 @@ def test_hostile_and_numeric_labels_are_labels():
     assert read_ratings(frame.assign(label=[3, 1, 2, 1])).labels.tolist() == [1, 2, 3]
 
 
+def test_names_that_are_numbers_dates_or_categories_are_names():
+    frame = pd.DataFrame({"item_id": [2.0, 1.0, 1.0], "rater": [1, 1, 2], "label": [True, False, True]})
+    assert table_of(read_ratings(frame)) == ["1.0 1 False", "1.0 2 True", "2.0 1 True"]
+    days = frame.assign(label=pd.to_datetime(["2026-01-02", "2026-01-01", None])).astype({"rater": "category"})
+    assert (read_ratings(days).labels.size, read_ratings(days).unlabelled) == (2, 1)
+    twins = pd.concat([frame, frame.rename(index=str)]).set_axis([0] * 6).assign(trial=[1, 1, 1, 2, 2, 2])
+    assert table_of(read_ratings(twins)) == table_of(read_ratings(frame))
+    assert measure_agreement(rate("i1 a ok", "i1 b ok").assign(rater=pd.Series([1, "b"], dtype=object))).raters == 2
+    assert read_truth(pd.DataFrame({"item_id": [1], "truth": [True], "auditor": [1]}), frame)[0][
+        "against"
+    ].tolist() == [1]
+
+
+@pytest.mark.parametrize("name", ["item_id", "rater", "label", "role"])
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("x ", "is blank or has white space at its ends"),
+        ("", "is blank or has white space at its ends"),
+        (["x"], "holds lists or the like"),
+    ],
+)
+def test_what_is_no_name_is_refused(name, value, problem):
+    frame = rate("i1 a ok", "i2 b ok", "i3 c ok").assign(role="rater")
+    frame[name] = pd.Series([frame.loc[0, name], value, value], dtype=object)
+    with pytest.raises(DataError, match=f"{name} {problem}") as caught:
+        read_ratings(frame)
+    assert (caught.value.column, caught.value.rows) == (name, 3 if value == ["x"] else 2)
+    assert caught.value.mend and (value == ["x"] or caught.value.first[name] == value)
+
+
+@pytest.mark.parametrize("name", ["item_id", "rater", "label"])
+@pytest.mark.parametrize("number", [7, 7.0])
+def test_a_name_that_is_text_here_and_a_number_there_is_refused(name, number):
+    frame = rate("i1 a ok", "i2 b ok", "i3 c ok", "i4 d ok")
+    frame[name] = pd.Series([frame.loc[0, name], "7", number, 8], dtype=object)
+    with pytest.raises(DataError, match=f"{name} is written as a number here, as text there") as caught:
+        read_ratings(frame)
+    assert (caught.value.column, caught.value.rows) == (name, 2)
+
+
+@pytest.mark.parametrize("role", ["boss", "Auditor", 1])
+def test_an_unknown_role_is_refused(role):
+    frame = rate("i1 a ok", "i2 b ok").assign(role=pd.Series([None, role], dtype=object))
+    with pytest.raises(DataError, match=r"role is unknown .*; 1 row; .*choose among rater, auditor, expert, model"):
+        read_ratings(frame)
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"item_id": [1, 2]}, "item_id is text in one table, a number in the other"),
+        ({"item_id": ["i1", None]}, "item_id is missing"),
+        ({"item_id": ["i1", "i2 "]}, "item_id is blank or has white space at its ends"),
+        ({"truth": ["ok", " bad"]}, "truth is blank or has white space at its ends"),
+    ],
+)
+def test_truths_that_cannot_be_matched_are_refused(columns, problem):
+    given = pd.DataFrame({"item_id": ["i1", "i2"], "truth": ["ok", "ok"]}).assign(**columns)
+    with pytest.raises(DataError, match=problem) as caught:
+        read_truth(given, rate("i1 a ok", "i2 b bad"))
+    assert caught.value.rows and caught.value.first and caught.value.mend
+
+
+def test_a_truth_that_is_a_number_where_labels_are_text_is_refused():
+    with pytest.raises(DataError, match="label is written as a number here, as text there"):
+        read_truth(pd.DataFrame({"item_id": ["i1"], "truth": [1]}), rate("i1 a 1", "i1 b 2"))
+
+
 @pytest.mark.parametrize("name", ["item_id", "rater", "label"])
 def test_a_column_that_is_missing_is_named(name):
     with pytest.raises(DataError, match=f"no column '{name}'.*Mend: map it, or choose among"):
@@ -205,6 +274,16 @@ def test_calibration_of_a_store_without_ratings_has_none_and_of_an_empty_one_say
     shutil.copytree(demo_store(), tmp_path / "copy")
     (tmp_path / "copy" / "ratings.csv").unlink()
     assert open_calibration(tmp_path / "copy")[1].empty
+
+
+def test_white_space_in_a_file_of_ratings_is_taken_off_as_the_intake_does(tmp_path):
+    shutil.copytree(demo_store(), tmp_path / "copy")
+    file = tmp_path / "copy" / "ratings.csv"
+    table = pd.read_csv(file, dtype="str")
+    table.assign(item_id=table["item_id"] + " ", label=" " + table["label"], rater=table["rater"] + "  ").to_csv(
+        file, index=False
+    )
+    pd.testing.assert_frame_equal(open_calibration(tmp_path / "copy")[1], open_calibration()[1])
 
 
 def test_calibration_of_a_period_without_audits_says_so():

@@ -9,14 +9,16 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 from rca_lib.audits.counting import collect, column_names, open_table
-from rca_lib.audits.tables import PROPORTIONAL_STREAMS
-from rca_lib.audits.values import read_wholes, refuse
+from rca_lib.audits.tables import PROPORTIONAL_STREAMS, RATINGS
+from rca_lib.audits.values import check_names, code_names, read_wholes, refuse, refuse_other_kind
 from rca_lib.findings import DataError
 from rca_lib.stats.truths import Codes, Judgements
 
 RATING = ("item_id", "rater", "label", "role", "trial")
+ROLES = next(column.values for column in RATINGS if column.name == "role")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,8 +105,9 @@ def read_ratings(ratings: Any) -> Ratings:
     Raises
     ------
     DataError
-        If a column or the name of an item or rater is missing, a trial is no whole number from 1 on, a rater judged an
-        item twice without trials, or there is no rating at all.
+        If a column or the name of an item or rater is missing, a name or label has white space at its ends or is text
+        here and a number there, a role is unknown, a trial is no whole number from 1 on, a rater judged an item twice
+        without trials, or there is no rating at all.
     """
     table = fetch_columns(ratings, RATING[:3], RATING[3:])
     for name in ("item_id", "rater"):
@@ -113,10 +116,10 @@ def read_ratings(ratings: Any) -> Ratings:
     labelled = table[table["label"].notna()]
     if labelled.empty:
         raise DataError("there are no ratings", column="label", rows=len(table), mend="give items that people judged")
-    item, items = _code(labelled["item_id"])
-    label, labels = _code(labelled["label"])
-    name, names = _code(labelled["rater"])
-    part, parts = _code(_fill(labelled, "role", "rater")) if "role" in labelled else (0, np.array(["rater"], object))
+    item, items = code_names(labelled, "item_id")
+    label, labels = code_names(labelled, "label")
+    name, names = code_names(labelled, "rater")
+    part, parts = _read_roles(labelled) if "role" in labelled else (0, np.array(["rater"], object))
     rater, people = pd.factorize(name * len(parts) + part, sort=True)
     key = (item * len(people) + rater) * len(labels) + label
     order = np.argsort(key) if (np.diff(key) < 0).any() else np.arange(len(key))
@@ -126,6 +129,14 @@ def read_ratings(ratings: Any) -> Ratings:
     refuse(labelled.iloc[order[twice]], "a rater judged an item twice", "rater", mend)
     who, what = np.divmod(people, len(parts))
     return Ratings(item, rater, label, items, names[who], parts[what], labels, len(table) - len(labelled))
+
+
+def _read_roles(table: pd.DataFrame) -> tuple[Codes, np.ndarray]:
+    part, parts = code_names(table.assign(role=_fill(table, "role", "rater")), "role")
+    strange = ~np.isin(parts.astype(str), ROLES)
+    if strange.any():
+        refuse(table[strange[part]], "role is unknown", "role", f"choose among {', '.join(ROLES)}")
+    return part, parts
 
 
 def _keep_first_trials(table: pd.DataFrame) -> pd.DataFrame:
@@ -163,11 +174,6 @@ def _fill(table: pd.DataFrame, name: str, word: str | int) -> pd.Series:
     return values.where(values.notna(), word)
 
 
-def _code(values: pd.Series) -> tuple[Codes, np.ndarray]:
-    code, known = pd.factorize(values, sort=True)
-    return code.astype(np.int64), np.asarray(known, dtype=object)
-
-
 def read_truth(truth: Any, ratings: Any) -> tuple[pd.DataFrame, Ratings, int]:
     """Read the truths that were given, and put them among the ratings, as one more rater's.
 
@@ -188,12 +194,16 @@ def read_truth(truth: Any, ratings: Any) -> tuple[pd.DataFrame, Ratings, int]:
         of items that nobody rated.
     """
     needed = ["item_id", "truth"]
-    given = fetch_columns(truth, needed, ("auditor", "policy")).dropna(subset=needed)
+    given = fetch_columns(truth, needed, ("auditor", "policy")).dropna(subset=["truth"])
+    check_names(given, *needed)
     given = given.assign(auditor=_fill(given, "auditor", "the truth"), policy=_fill(given, "policy", ""))
     given = given.sort_values([*needed, "auditor", "policy"])
     table = fetch_columns(ratings, RATING[:3], RATING[3:])
     trial = read_wholes(table, "trial") if "trial" in table else 1
     table = table.assign(role=_fill(table, "role", "rater"), trial=trial)
+    refuse_other_kind(given, "item_id", table["item_id"])
+    if is_numeric_dtype(table["rater"]):  # beside them stand the names of auditors, which are text
+        table = table.assign(rater=table["rater"].astype(str))
     known = given["item_id"].isin(table["item_id"])
     theirs = set(table.loc[table["role"] == "auditor", ["item_id", "label"]].itertuples(index=False, name=None))
     told = [one in theirs for one in given[needed].itertuples(index=False, name=None)]

@@ -297,6 +297,8 @@ def _read_table(store: Path, name: str, needed: Sequence[str]) -> pd.DataFrame:
     if not file.exists():
         return pd.DataFrame({column: pd.Series(dtype="str") for column in needed})
     table = pd.read_csv(file, dtype=dict.fromkeys(("item_id", "rater", "label"), "str"))
+    for column in table.select_dtypes("str"):  # white space is nobody's name: the intake takes it off audits, too
+        table[column] = table[column].str.strip().replace("", None)
     missing = [column for column in needed if column not in table and column != "scope"]
     if missing:
         raise DataError(

@@ -1,10 +1,10 @@
-"""Values as tables give them: yes and no, and whole numbers, which may be text; how those that are none are refused."""
+"""Values as tables give them: names in codes, yes and no and whole numbers, which may be text; what is refused."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from pandas.api.types import is_bool_dtype, is_numeric_dtype
+from pandas.api.types import infer_dtype, is_bool_dtype, is_numeric_dtype
 
 from rca_lib.findings import DataError
 
@@ -18,6 +18,59 @@ def refuse(offenders: pd.DataFrame, problem: str, column: str, mend: str) -> Non
     if len(offenders):
         first = offenders.sort_values(list(offenders)).iloc[0].to_dict()
         raise DataError(problem, column=column, rows=len(offenders), first=first, mend=mend)
+
+
+def code_names(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Number the names in a column, in their order: the code of each row (-1: missing), and what the codes stand for.
+
+    Raises
+    ------
+    DataError
+        If a name is blank, has white space at its ends, is written as a number here and as text there, or is none.
+
+    Examples
+    --------
+    >>> code_names(pd.DataFrame({"rater": ["b", "a", "b"]}), "rater")
+    (array([1, 0, 1]), array(['a', 'b'], dtype=object))
+    """
+    try:
+        code, known = pd.factorize(table[name], sort=True)
+    except TypeError:
+        mend = f"write {name} as text or as a number"
+        raise DataError(f"{name} holds lists or the like", column=name, rows=len(table), mend=mend) from None
+    names = np.asarray(known, dtype=object)
+    wrong, problem, mend = _find_odd(names)
+    if wrong.any():
+        refuse(table[np.append(wrong, False)[code]], f"{name} {problem}", name, mend)
+    return code.astype(np.int64), names
+
+
+def _find_odd(names: np.ndarray) -> tuple[np.ndarray, str, str]:
+    """Tell which of the names, each of them once, should be none, with the problem and its mend."""
+    kind = infer_dtype(names)
+    if kind.startswith("mixed"):
+        texts = pd.Series(names).astype(str).str.strip().str.removesuffix(".0")
+        problem, mend = "is written as a number here, as text there", "write it alike everywhere"
+        return texts.duplicated(keep=False).to_numpy(), problem, mend
+    edged = (not one or one != one.strip() for one in names)
+    wrong = np.fromiter(edged, bool, len(names)) if kind == "string" else np.zeros(len(names), bool)
+    return wrong, "is blank or has white space at its ends", "trim it, and leave what is missing empty"
+
+
+def check_names(table: pd.DataFrame, *columns: str) -> None:
+    """Refuse what is missing in columns of names, and what `code_names` refuses."""
+    for name in columns:
+        refuse(table[table[name].isna()], f"{name} is missing", name, "fill it")
+        # Names that are all text are the most, and need not be numbered for it.
+        if infer_dtype(names := table[name].to_numpy(object)) != "string" or _find_odd(names)[0].any():
+            code_names(table, name)
+
+
+def refuse_other_kind(table: pd.DataFrame, name: str, others: pd.Series) -> None:
+    """Raise a DataError where a column holds text and what it is to be matched with numbers, or the other way round."""
+    kinds = {infer_dtype(one.to_numpy(object)) for one in (table[name], others)}
+    if "string" in kinds and kinds & {"integer", "floating"}:
+        refuse(table, f"{name} is text in one table, a number in the other", name, "write it alike in both")
 
 
 def read_flags(table: pd.DataFrame, name: str) -> pd.Series:

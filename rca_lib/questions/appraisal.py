@@ -8,7 +8,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from rca_lib.audits.ratings import fetch_columns
-from rca_lib.audits.values import read_wholes, refuse
+from rca_lib.audits.values import check_names, read_wholes, refuse, refuse_other_kind
 from rca_lib.findings import DataError, Finding, Rate
 from rca_lib.stats.rates import clopper_pearson, wilson_rate
 
@@ -65,7 +65,7 @@ def appraise_raters(ratings: Any, truth: Any = None, *, convention: Convention =
     ----------
     ratings
         One row per rater × item × trial: `item_id`, `rater`, `label`, optionally `trial`. Every rater should have
-        judged every item equally often: an item counts for those who judged it.
+        judged every item equally often: an item counts for those who judged it. A missing label is no rating.
     truth
         The standard: `item_id`, `truth`.
     convention
@@ -75,8 +75,9 @@ def appraise_raters(ratings: Any, truth: Any = None, *, convention: Convention =
     Raises
     ------
     DataError
-        If a column or a name is missing, an item has two standards, a rater judged one twice without trials, or there
-        is no rating.
+        If a column or a name is missing, a name or label has white space at its ends or is text here and a number
+        there, an item has two standards or none that was rated has one, a rater judged one twice without trials, or
+        there is no rating.
 
     Notes
     -----
@@ -91,20 +92,13 @@ def appraise_raters(ratings: Any, truth: Any = None, *, convention: Convention =
     100.0 % (81.9 to 100.0; 15 of 15)
     """
     table = fetch_columns(ratings, ("item_id", "rater", "label"), ("trial",)).dropna(subset=["label"])
-    for name in ("item_id", "rater"):
-        refuse(table[table[name].isna()], f"{name} is missing", name, "fill it")
+    check_names(table, "item_id", "rater", "label")
     table = table.assign(trial=read_wholes(table, "trial") if "trial" in table else 1)
     keys = ["item_id", "rater", "trial"]
     refuse(table[table.duplicated(keys)], "a rater judged an item twice", "rater", "number the trials in `trial`")
     if table.empty:
         raise DataError("there are no ratings", column="label", mend="give items that people judged")
-    table = table.assign(item_id=table["item_id"].astype(str))
-    if truth is not None:
-        standard = fetch_columns(truth, ("item_id", "truth")).dropna().drop_duplicates()
-        standard = standard.assign(item_id=standard["item_id"].astype(str))
-        refuse(standard[standard["item_id"].duplicated()], "an item has two standards", "truth", "keep one")
-        table = table.merge(standard, on="item_id", how="left")
-        table["right"] = (table["label"] == table["truth"]).where(table["truth"].notna())
+    table = table if truth is None else _hold_against(table, truth)
     raters = []
     for name, rows in table.groupby("rater", sort=True):
         several = rows.groupby("item_id").filter(lambda trials: len(trials) > 1)
@@ -114,6 +108,20 @@ def appraise_raters(ratings: Any, truth: Any = None, *, convention: Convention =
     between = _share(shared.groupby("item_id")["label"].nunique() == 1, convention) if len(raters) > 1 else None
     every = _against_standard(shared, convention) if len(raters) > 1 else None
     return Appraisal(convention, table["item_id"].nunique(), len(table), tuple(raters), between, every)
+
+
+def _hold_against(table: pd.DataFrame, truth: Any) -> pd.DataFrame:
+    """Add each item's standard, and whether the rating is `right`; None where the item has none."""
+    standard = fetch_columns(truth, ("item_id", "truth")).dropna(subset=["truth"]).drop_duplicates()
+    check_names(standard, "item_id", "truth")
+    for column, name in (("item_id", "item_id"), ("truth", "label")):
+        refuse_other_kind(standard, column, table[name])
+    refuse(standard[standard["item_id"].duplicated()], "an item has two standards", "truth", "keep one")
+    right = standard.set_index("item_id")["truth"].astype(object)
+    truths = table["item_id"].astype(object).map(right)
+    if len(standard) and not truths.notna().any():
+        refuse(standard, "no item that was rated has a standard", "item_id", "name the items alike in both tables")
+    return table.assign(right=(table["label"].astype(object) == truths).where(truths.notna()))
 
 
 def _against_standard(rows: pd.DataFrame, convention: Convention) -> Rate | None:

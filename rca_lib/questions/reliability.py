@@ -149,7 +149,7 @@ def measure_agreement(
     require_columns(ratings, by)
     table = read_ratings(ratings)
     labels, values = _order_labels(table, scale, categories)
-    counts, raters = _count(table, labels), sorted(set(table.raters))
+    counts, raters = _count(table, labels), sorted(set(table.raters), key=str)
     several = counts.sum(axis=1) >= 2
     items = int(several.sum())
     if not items or len(raters) < 2:
@@ -220,7 +220,7 @@ def _slice(
     """Measure the agreement on the items of each value of a column; an item of several values is of the first."""
     values, scale, level = how
     of_item = fetch_by_item(ratings, name).reindex(table.items)
-    for value in sorted(of_item.dropna().unique()):
+    for value in sorted(of_item.dropna().unique(), key=str):
         part = counts[np.flatnonzero((of_item == value).to_numpy(bool))]
         if (items := int((part.sum(axis=1) >= 2).sum())) >= FEW:
             found = _coefficients(part, values, scale)

@@ -170,7 +170,9 @@ class TruthReview:
     def summary(self) -> str:
         """Say how many truths are in doubt, and how many were reviewed."""
         if not self.reviewed:
-            text = f"No truth could be reviewed: {self.alone:,} items were judged by one person beside the auditor"
+            text = (
+                f"No truth could be reviewed: {self.alone:,} items were judged by one person at most beside the auditor"
+            )
             return text + f", and nobody rated the items of {self.unrated:,} more" * (self.unrated > 0) + "."
         doubtful = sum(one.probability > SUSPECT for one in self.suspects)
         text = f"{doubtful:,} of {self.reviewed:,} truths are more likely wrong than right, or their policy is unclear;"
