@@ -149,6 +149,8 @@ def test_audits_without_a_day_count_on_every_engine():
         FOUR.assign(truth="ok"),
         FOUR.assign(truth="bad"),
         FOUR[FOUR["auditor"] == "a"],
+        FOUR[FOUR["truth"] == FOUR["label"]].head(1),
+        FOUR[FOUR["truth"] != FOUR["label"]].head(1),
         FOUR.assign(day="2026-03-01"),
         FOUR.assign(truth=FOUR["truth"].where(FOUR["auditor"] == "c", "ok")),  # the median finds nothing
     ],
@@ -167,6 +169,12 @@ def test_tables_in_which_little_varies_are_answered(audits):
         (FOUR.drop(columns="label"), "no column 'label'"),
         (FOUR.assign(auditor=None), "auditor is empty"),
         (FOUR.head(0), "no audits"),
+        (FOUR.assign(day="yesterday"), "day is no date .*first: day=yesterday"),
+        (
+            FOUR.assign(day=pd.to_datetime(FOUR["day"]).dt.date.where(FOUR.index > 2, "2026-03-01")),
+            "day is no date .*3 rows",
+        ),
+        (FOUR.assign(auditor=FOUR["auditor"].replace("b", "a ")), "auditor is blank or has white space"),
         (FOUR.assign(truth=FOUR["truth"].where(FOUR.index > 2)), "label or truth is missing .*3 rows"),
     ],
 )

@@ -234,6 +234,20 @@ def test_truths_without_variation_are_answered(first, again, second):
         *[(PLAIN.drop(columns=name), f"no column '{name}'") for name in PLAIN],
         (PLAIN.head(0), "no first audits"),
         (PLAIN.assign(audit_round=2), "no first audits"),
+        *[
+            (PLAIN.assign(**{name: PLAIN[name].where(PLAIN.index > 2)}), f"{name} is missing .*; 3 rows; first: ")
+            for name in ("item_id", "rater")
+        ],
+        *[
+            (PLAIN.assign(weight=np.where(PLAIN.index > 2, 1, one)), "weight is no number above 0 .*; 3 rows; first: ")
+            for one in (0, -1, np.nan, np.inf)
+        ],
+        (
+            PLAIN.assign(weight=pd.array([None] * 3 + [1.0] * 497, dtype="Float64")),
+            "weight is no number above 0 .*3 rows",
+        ),
+        (PLAIN.assign(error=2), "error is neither 0 nor 1"),
+        (PLAIN.assign(truth=PLAIN["truth"].where(PLAIN.index > 2, "b ")), "truth is blank or has white space .*3 rows"),
     ],
 )
 def test_bad_audits_are_named(frame, problem):

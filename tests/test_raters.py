@@ -208,6 +208,36 @@ def test_bad_audits_are_named(audits, problem):
     assert "Mend:" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("columns", "problem", "column", "rows"),
+    [
+        ({"rater": FOUR["rater"].replace("b", "a ")}, "rater is blank or has white space", "rater", 1),
+        ({"rater": FOUR["rater"].replace("b", "")}, "rater is blank or has white space", "rater", 1),
+        ({"truth": FOUR["truth"] + " "}, "truth is blank or has white space", "truth", 2),
+        ({"label": 1}, "label is text and truth a number, or the other way round", "truth", len(FOUR)),
+        ({"weight": "heavy"}, "weight is no number", "weight", len(FOUR)),
+        ({"audit_round": "first"}, "audit_round is no number", "audit_round", len(FOUR)),
+    ],
+)
+def test_audits_that_would_be_read_wrongly_are_named(columns, problem, column, rows):
+    with pytest.raises(DataError, match=problem) as caught:
+        rank_raters(FOUR.assign(**columns))
+    assert (caught.value.column, caught.value.rows, bool(caught.value.first)) == (column, rows, True)
+    assert "Mend:" in str(caught.value)
+
+
+def test_two_columns_of_one_name_are_named():
+    with pytest.raises(DataError, match=r"2 columns are named 'label' \(column label\)\. Mend: rename"):
+        rank_raters(pd.concat([FOUR, FOUR[["label"]]], axis=1))
+
+
+def test_categories_and_numbers_as_text_are_read():
+    expected = rank_raters(FOUR.assign(weight=2.0, audit_round=1))
+    assert rank_raters(FOUR.astype({"label": "category", "truth": "category"}).assign(weight=2.0)) == expected
+    assert rank_raters(FOUR.assign(weight="2.0", audit_round="1")) == expected
+    assert rank_raters(FOUR.set_axis([0] * len(FOUR)).assign(comment="x" * 10**6)) == expected
+
+
 @pytest.mark.parametrize(("audits", "excused"), [(FOUR.drop(columns="audit_id"), {}), (FOUR, {"item_id": ["i1"]})])
 def test_columns_that_the_cards_and_the_excused_need_are_named(audits, excused):
     with pytest.raises(DataError, match="no column"):

@@ -13,6 +13,7 @@ import narwhals as nw
 import pandas as pd
 
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
+from rca_lib.audits.values import refuse
 from rca_lib.findings import DataError
 
 MISSING, RARE = "(missing)", "(rare)"  # no value; values too rare to be looked at one by one
@@ -115,10 +116,10 @@ def keep_proportional(audits: Any) -> Any:
     Targeted, seeded and escalated audits answer other questions and are never pooled with these. Where a table has no
     such column, or no row of such a stream, nothing is dropped on that account.
     """
-    table = nw.from_native(audits)
-    names = table.collect_schema().names()
+    names, table = column_names(audits), nw.from_native(audits)
     if "audit_round" in names:
-        table = table.filter(nw.col("audit_round").is_null() | (nw.col("audit_round") == 1))
+        number = _as_number(table.lazy(), "audit_round")
+        table = table.filter(number.is_null() | (number == 1))
     if "stream" in names:
         proportional = nw.col("stream").is_in(PROPORTIONAL_STREAMS)
         if len(collect(table.lazy().filter(proportional).select("stream").head(1))):
@@ -134,18 +135,40 @@ def open_table(audits: Any, *, needs: Sequence[str] = ()) -> nw.LazyFrame[Any]:
     Raises
     ------
     DataError
-        If one of the columns `needs` is missing, or errors cannot be told.
+        If one of the columns `needs` is missing, two have one name, errors cannot be told, a weight is no number, or
+        label and truth are of two kinds.
     """
-    table = nw.from_native(audits).lazy()
-    names = table.collect_schema().names()
+    names = column_names(audits)
     _require(names, needs)
+    table = nw.from_native(audits).lazy()
     if "error" not in names:
         _require(names, ("label", "truth"))
-        judged = ~(nw.col("label").is_null() | nw.col("truth").is_null())
-        differs = (nw.col("label") != nw.col("truth")).cast(nw.Float64)
-        table = table.with_columns(nw.when(judged).then(differs).alias("error"))
-    weight = nw.col("weight").cast(nw.Float64) if "weight" in names else nw.lit(1.0)
-    return table.with_columns(nw.col("error").cast(nw.Float64), weight.alias("weight"))
+        table = table.with_columns(_differs(table).alias("error"))
+    weight = _as_number(table, "weight") if "weight" in names else nw.lit(1.0)
+    return table.with_columns(_as_number(table, "error").cast(nw.Float64), weight.cast(nw.Float64).alias("weight"))
+
+
+def _differs(table: nw.LazyFrame[Any]) -> nw.Expr:
+    """Return 1.0 where label and truth differ; categories, which compare with their own list only, become text."""
+    kinds, names = table.collect_schema(), ("label", "truth")
+    numbers = [kinds[name].is_numeric() for name in names]
+    if numbers[0] != numbers[1] and nw.String in (kinds[name] for name in names):
+        found = table.filter(~(nw.col("label").is_null() | nw.col("truth").is_null())).select(*names)
+        refuse(collect(found), "label is text and truth a number, or the other way round", "truth", "write both alike")
+    label, truth = (
+        nw.col(name).cast(nw.String) if kinds[name] in (nw.Categorical, nw.Enum) else nw.col(name) for name in names
+    )
+    return nw.when(~(label.is_null() | truth.is_null())).then((label != truth).cast(nw.Float64))
+
+
+def _as_number(table: nw.LazyFrame[Any], name: str) -> nw.Expr:
+    kind = table.collect_schema()[name]
+    if kind.is_numeric() or kind == nw.Boolean:
+        return nw.col(name)
+    found = collect(table.select(name))
+    strange = pd.to_numeric(found[name], errors="coerce").isna() & found[name].notna()
+    refuse(found[strange].astype(str), f"{name} is no number", name, f"write {name} as a number")
+    return nw.col(name).cast(nw.Float64)
 
 
 def collect(table: nw.LazyFrame[Any]) -> pd.DataFrame:
@@ -154,8 +177,19 @@ def collect(table: nw.LazyFrame[Any]) -> pd.DataFrame:
 
 
 def column_names(audits: Any) -> list[str]:
-    """Return the names of a table's columns."""
-    return nw.from_native(audits).lazy().collect_schema().names()
+    """Return the names of a table's columns.
+
+    Raises
+    ------
+    DataError
+        If two have the same.
+    """
+    try:
+        return nw.from_native(audits).lazy().collect_schema().names()
+    except nw.exceptions.DuplicateError:
+        twice = next(iter(audits.columns[audits.columns.duplicated()]))
+        problem = f"{(audits.columns == twice).sum()} columns are named {twice!r}"
+        raise DataError(problem, column=str(twice), mend="rename or remove all but one") from None
 
 
 def has_values(audits: Any, name: str) -> bool:

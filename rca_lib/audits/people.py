@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from rca_lib.audits.counting import MISSING, column_names, keep_proportional
+from rca_lib.audits.counting import MISSING, collect, column_names, keep_proportional
 from rca_lib.audits.encoding import count_cells
 from rca_lib.audits.ratings import require_columns
+from rca_lib.audits.values import check_names
 from rca_lib.findings import DataError
 from rca_lib.stats.cells import Cells
 from rca_lib.stats.expected import fit_baseline
@@ -56,7 +57,8 @@ def count_people(audits: Any, person: str, *, along: Sequence[str] = ()) -> pd.D
     Raises
     ------
     DataError
-        If the column of the people is missing or holds nobody, or there are no audits.
+        If the column of the people is missing or holds nobody, there are no audits, or a name or label is blank, has
+        white space at its ends, or is text here and a number there (`rows` are then spellings, or cells of work).
 
     Notes
     -----
@@ -66,12 +68,16 @@ def count_people(audits: Any, person: str, *, along: Sequence[str] = ()) -> pd.D
     known = column_names(audits)
     if person not in known:
         raise DataError(f"no column {person!r}", column=person, mend=f"map it, or choose among {', '.join(known)}")
+    for name in ("label", "truth"):
+        if name in known and "error" not in known:
+            check_names(collect(nw.from_native(audits).lazy().select(name).unique()).dropna(), name)
     along = [name for name in along if name in known]
     work = [name for name in (*WORK, *along) if name in known and name != person]
     counts = count_cells(keep_proportional(audits), tuple(dict.fromkeys([*work, person])), "period")
     counts = counts[counts[person].notna()]
     if counts.empty:
         raise DataError(f"{person} is empty", column=person, mend=f"map it, or ask without {person}")
+    check_names(counts[[person]], person)
     texts = {name: counts[name].astype(object).where(counts[name].notna(), MISSING).astype(str) for name in work}
     codes = [np.unique(texts[name], return_inverse=True)[1] for name in work]
     codes = sorted((code for code in codes if code.max() > 0), key=np.max)

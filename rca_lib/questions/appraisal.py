@@ -97,7 +97,7 @@ def appraise_raters(ratings: Any, truth: Any = None, *, convention: Convention =
     keys = ["item_id", "rater", "trial"]
     refuse(table[table.duplicated(keys)], "a rater judged an item twice", "rater", "number the trials in `trial`")
     if table.empty:
-        raise DataError("there are no ratings", column="label", mend="give items that people judged")
+        raise DataError("there are no ratings", column="label", rows=0, mend="give items that people judged")
     table = table if truth is None else _hold_against(table, truth)
     raters = []
     for name, rows in table.groupby("rater", sort=True):

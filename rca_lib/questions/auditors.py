@@ -10,8 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from rca_lib.audits.counting import collect
+from rca_lib.audits.counting import collect, column_names
 from rca_lib.audits.people import count_people
+from rca_lib.audits.ratings import require_columns
+from rca_lib.audits.values import refuse
 from rca_lib.findings import Estimate, Finding
 from rca_lib.stats.ratios import shrink_ratios, stand_out
 
@@ -93,7 +95,7 @@ def compare_auditors(audits: Any, *, alpha: float = 0.05) -> Auditors:
     Raises
     ------
     DataError
-        If `auditor` is missing or empty, or there are no audits.
+        If `auditor` is missing or empty, a `day` is none, or there are no audits.
 
     Notes
     -----
@@ -112,8 +114,10 @@ def compare_auditors(audits: Any, *, alpha: float = 0.05) -> Auditors:
     halved = _halve(audits)
     table = count_people(halved, "auditor", along=(HALF, "rater"))
     whole = table.groupby("auditor", as_index=False)[["items", "errors", "expected"]].sum()
-    # Against the median, for one of few auditors who differs makes all others differ from the mean.
-    whole["expected"] *= (whole["errors"] / whole["expected"]).median() or 1.0
+    # Against the median, for one of few auditors who differs makes all others differ from the mean; without errors it
+    # is 0, or of nobody.
+    usual = (whole["errors"] / whole["expected"].where(whole["expected"] > 0)).median()
+    whole["expected"] *= usual if usual > 0 else 1.0
     found = shrink_ratios(whole["errors"].to_numpy(float), whole["expected"].to_numpy(float))
     named = stand_out(np.maximum(found.above, found.below), rate=alpha)
     drifts = _drifts(table, whole["auditor"])
@@ -136,13 +140,26 @@ def compare_auditors(audits: Any, *, alpha: float = 0.05) -> Auditors:
 
 def _halve(audits: Any) -> Any:
     """Add which half of the days an audit is of, where there are days."""
+    require_columns(audits, ["auditor"])
     table = nw.from_native(audits)
-    if "day" not in table.collect_schema().names():
+    if "day" not in column_names(audits):
         return table.with_columns(nw.lit(0).alias(HALF)).to_native()
-    days = sorted(collect(table.lazy().select("day").unique())["day"].dropna())
+    days = sorted(_read_days(table.lazy().select("day")))
     middle = days[len(days) // 2] if days else None
     late = (nw.col("day") >= nw.lit(middle)).fill_null(False).cast(nw.Int64) if days else nw.lit(0)
     return table.with_columns(late.alias(HALF)).to_native()
+
+
+def _read_days(table: nw.LazyFrame[Any]) -> list[Any]:
+    """Return the days that occur; as text they must be in the order of time, and not beside dates."""
+    days = collect(table.unique())["day"].dropna()
+    words = days.map(lambda day: isinstance(day, str)).astype(bool)
+    strange = words & (~days.astype(str).str.match(r"\d{4}-\d\d-\d\d") | ~words.all())
+    if strange.any():
+        rows = collect(table)
+        mend = "write every day as YYYY-MM-DD, or every one as a date"
+        refuse(rows[rows["day"].isin(days[strange])].astype(str), "day is no date", "day", mend)
+    return days.tolist()
 
 
 def _drifts(table: pd.DataFrame, auditors: pd.Series) -> list[tuple[float, float] | None]:

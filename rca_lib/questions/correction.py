@@ -10,7 +10,7 @@ import pandas as pd
 
 from rca_lib.audits.counting import collect, column_names, open_table
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
-from rca_lib.audits.values import read_flags, read_wholes, refuse
+from rca_lib.audits.values import check_names, read_flags, read_wholes, refuse
 from rca_lib.findings import DataError, Estimate, Finding, Rate
 from rca_lib.stats.rates import clustered_rate, correct_rate, two_phase_mean, wilson_rate
 
@@ -83,8 +83,9 @@ def correct_accuracy(audits: Any, *, second: str = "same") -> Correction:
     Raises
     ------
     DataError
-        If a column is missing, there are no audits, `audit_round` is no whole number from 1 on, or `blind` is neither
-        yes nor no.
+        If a column is missing, there are no audits, `item_id`, `rater`, `label` or `truth` is missing or has white
+        space at its ends, an error is neither 0 nor 1, a weight is not above 0, `audit_round` is no whole number from 1
+        on, or `blind` is neither yes nor no.
     ValueError
         If `second` is neither.
 
@@ -147,6 +148,15 @@ def _pair_rounds(audits: Any, second: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     if "stream" in more and frame["stream"].isin(PROPORTIONAL_STREAMS).any():
         frame = frame[frame["stream"].isin(PROPORTIONAL_STREAMS)]
     refuse(frame[frame["error"].isna()], "label or truth is missing", "truth", "leave such rows out")
+    refuse(frame[~frame["error"].isin([0, 1])], "error is neither 0 nor 1", "error", "code errors as 0 and 1")
+    weight = frame["weight"].to_numpy(float, na_value=np.nan)
+    refuse(
+        frame[~((weight > 0) & np.isfinite(weight))],
+        "weight is no number above 0",
+        "weight",
+        "give every audit its weight",
+    )
+    check_names(frame, "item_id", "rater", "label", "truth")
     rounds = read_wholes(frame, "audit_round")
     first, later = frame[rounds == 1], frame[rounds == 2]
     if first.empty:
