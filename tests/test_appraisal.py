@@ -194,3 +194,8 @@ def test_every_number_stands_in_the_frame_and_the_finding_leads_to_its():
     ]
     (finding,) = found.findings()
     assert eval(f"found.{finding.path}", {"found": found}) == finding.estimate
+
+
+def test_a_convention_of_nobody_is_refused():
+    with pytest.raises(ValueError, match="'minitab' or 'jmp', not 'aiag'"):
+        appraise_raters(essays(1, 0), STANDARD, convention="aiag")

@@ -184,6 +184,12 @@ def test_bad_audits_are_named(audits, problem):
     assert "Mend:" in str(caught.value)
 
 
+@pytest.mark.parametrize("alpha", [0, 1, np.nan])
+def test_an_alpha_that_is_none_is_refused(alpha):
+    with pytest.raises(ValueError, match="alpha is between 0 and 1"):
+        compare_auditors(FOUR, alpha=alpha)
+
+
 def test_whether_somebody_drifts_is_plainly_yes_or_no():
     assert [type(one.drifts) for one in compare_auditors(FOUR).auditors] == [bool] * 4
 

@@ -226,6 +226,11 @@ def test_audits_that_would_be_read_wrongly_are_named(columns, problem, column, r
     assert "Mend:" in str(caught.value)
 
 
+def test_excused_are_a_collection():
+    with pytest.raises(TypeError, match="audit_id: give a list of values, not the text 'a001'"):
+        rank_raters(FOUR, excused={"audit_id": "a001"})
+
+
 def test_two_columns_of_one_name_are_named():
     with pytest.raises(DataError, match=r"2 columns are named 'label' \(column label\)\. Mend: rename"):
         rank_raters(pd.concat([FOUR, FOUR[["label"]]], axis=1))

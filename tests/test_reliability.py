@@ -182,6 +182,17 @@ def test_full_disagreement_is_answered():
         (ratings("aa", "ax"), {"categories": ["a", "b"]}, "off the scale"),
         (ratings("12", "1x"), {"scale": "interval"}, "are words"),
         (ratings("ab", "bb"), {"scale": "ordinal"}, "are words"),
+        (
+            ratings("12", "11").assign(label=[1, np.inf, 1, 1]),
+            {"scale": "interval"},
+            "are words .*1 row; first: item_id=i0",
+        ),
+        (
+            ratings("12", "11").assign(label=["1", "1.0", "2", "1"]),
+            {"scale": "interval"},
+            "one number in two ways .*3 rows",
+        ),
+        (ratings("12", "11").assign(label=[1, -1, 1, 1]), {"scale": "ratio"}, "are below 0 .*1 row"),
         (ratings("aa", "ab").drop(columns="rater"), {}, "no column 'rater'"),
         (ratings("aa", "ab", policy="p"), {"by": ["policy", "unknown"]}, "no column 'unknown'.*policy"),
         (ratings("aa", "ab").assign(item_id=["i0", None, "i1", "i1"]), {}, "item_id is missing"),
@@ -191,6 +202,18 @@ def test_bad_ratings_are_named(frame, options, problem):
     with pytest.raises(DataError, match=problem) as caught:
         measure_agreement(frame, **options)
     assert "Mend:" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{"level": 95}, {"level": 0}, {"level": np.nan}, {"scale": "cardinal"}, {"categories": list("aba")}]
+)
+def test_options_that_are_none_are_refused(options):
+    with pytest.raises(ValueError, match=next(iter(options))):
+        measure_agreement(ratings("aa", "ab"), **options)
+
+
+def test_agreement_by_a_column_that_every_question_has_is_answered():
+    assert measure_agreement(ratings("aa", "ab"), by=["item_id", "rater", "label"]).slices == ()
 
 
 def test_the_first_repeated_rating_is_shown():

@@ -24,6 +24,13 @@ WORK = ("policy", "queue", "workflow", "market", "language", "content_type", "st
 def leave_out(audits: Any, excused: Mapping[str, Collection[str]]) -> Any:
     """Leave out the audits with these values in these columns, on the engine.
 
+    Raises
+    ------
+    DataError
+        If one of the columns is missing.
+    TypeError
+        If the values are one text, not a collection of them.
+
     Examples
     --------
     >>> leave_out(pd.DataFrame({"audit_id": ["1", "2"]}), {"audit_id": ["1"]})["audit_id"].tolist()
@@ -31,6 +38,8 @@ def leave_out(audits: Any, excused: Mapping[str, Collection[str]]) -> Any:
     """
     table = nw.from_native(audits)
     for name, values in excused.items():
+        if isinstance(values, str):
+            raise TypeError(f"{name}: give a list of values, not the text {values!r}")
         if values:
             require_columns(table.to_native(), [name])
             table = table.filter(~nw.col(name).is_in(list(values)).fill_null(False))

@@ -90,8 +90,9 @@ def fetch_by_item(table: Any, name: str) -> pd.Series:
     """Return each item's value of a column, the first of several; a column that is missing has none."""
     if name not in column_names(table):
         return pd.Series(dtype=object)
-    rows = collect(nw.from_native(table).lazy().select("item_id", name)).dropna().sort_values(["item_id", name])
-    return rows.drop_duplicates("item_id").set_index("item_id")[name]
+    names = list(dict.fromkeys(("item_id", name)))
+    rows = collect(nw.from_native(table).lazy().select(*names)).dropna().sort_values(names)
+    return rows.drop_duplicates("item_id").set_index("item_id", drop=False)[name]
 
 
 def read_ratings(ratings: Any) -> Ratings:

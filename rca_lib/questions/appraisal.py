@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 
@@ -78,6 +78,8 @@ def appraise_raters(ratings: Any, truth: Any = None, *, convention: Convention =
         If a column or a name is missing, a name or label has white space at its ends or is text here and a number
         there, an item has two standards or none that was rated has one, a rater judged one twice without trials, or
         there is no rating.
+    ValueError
+        If the convention is neither.
 
     Notes
     -----
@@ -91,6 +93,8 @@ def appraise_raters(ratings: Any, truth: Any = None, *, convention: Convention =
     >>> print(appraise_raters(ratings).between)
     100.0 % (81.9 to 100.0; 15 of 15)
     """
+    if convention not in get_args(Convention):
+        raise ValueError(f"convention is 'minitab' or 'jmp', not {convention!r}")
     table = fetch_columns(ratings, ("item_id", "rater", "label"), ("trial",)).dropna(subset=["label"])
     check_names(table, "item_id", "rater", "label")
     table = table.assign(trial=read_wholes(table, "trial") if "trial" in table else 1)

@@ -96,6 +96,8 @@ def compare_auditors(audits: Any, *, alpha: float = 0.05) -> Auditors:
     ------
     DataError
         If `auditor` is missing or empty, a `day` is none, or there are no audits.
+    ValueError
+        If `alpha` is not between 0 and 1.
 
     Notes
     -----
@@ -111,6 +113,8 @@ def compare_auditors(audits: Any, *, alpha: float = 0.05) -> Auditors:
     >>> [one.auditor for one in compare_auditors(audits).auditors if one.differs]
     ['c']
     """
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha is between 0 and 1, not {alpha!r}")
     halved = _halve(audits)
     table = count_people(halved, "auditor", along=(HALF, "rater"))
     whole = table.groupby("auditor", as_index=False)[["items", "errors", "expected"]].sum()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -133,7 +133,10 @@ def measure_agreement(
     ------
     DataError
         If a column of `by` is missing, an item or rater is, a rater judged an item twice without trials, no item was
-        judged by two raters, or a label is none of the categories or not a number where the scale wants one.
+        judged by two raters, or a label is none of the categories or not a number where the scale wants one (each
+        number written in one way, none below 0 on the ratio scale).
+    ValueError
+        If the scale is unknown, the level is not between 0 and 1, or a category is named twice.
 
     Notes
     -----
@@ -146,6 +149,12 @@ def measure_agreement(
     >>> round(measure_agreement(frame.assign(label=["ok", "ok", "bad", "bad", "ok", "bad"])).cohen.value, 3)
     0.4
     """
+    if scale not in get_args(Scale) or not 0 < level < 1:
+        raise ValueError(
+            f"scale is one of {', '.join(get_args(Scale))}, level between 0 and 1, not {scale!r}, {level!r}"
+        )
+    if categories is not None and len(set(categories)) < len(categories):
+        raise ValueError("categories names one twice")
     require_columns(ratings, by)
     table = read_ratings(ratings)
     labels, values = _order_labels(table, scale, categories)
@@ -178,9 +187,15 @@ def _order_labels(table: Ratings, scale: Scale, categories: Sequence[str] | None
     _refuse(table, ~np.isin(table.labels, labels), "labels are off the scale", "correct them, or add `categories`")
     if scale == "nominal" or (scale == "ordinal" and categories is not None):
         return labels.tolist(), np.arange(len(labels), dtype=float)
-    numbers = pd.to_numeric(labels, errors="coerce")
+    numbers = pd.to_numeric(labels, errors="coerce").replace([np.inf, -np.inf], np.nan)
     mend = "name `categories` in their order" if scale == "ordinal" else "give numbers, or say scale='ordinal'"
     _refuse(table, np.isin(table.labels, labels[numbers.isna()]), f"labels on the {scale} scale are words", mend)
+    twice = numbers.duplicated(keep=False) & numbers.notna()
+    _refuse(table, np.isin(table.labels, labels[twice]), "labels write one number in two ways", "write it alike")
+    below = (numbers < 0) & (scale == "ratio")
+    _refuse(
+        table, np.isin(table.labels, labels[below]), "labels on the ratio scale are below 0", "say scale='interval'"
+    )
     numbers = numbers.dropna().sort_values()
     ranks = np.arange(len(numbers), dtype=float)
     return labels[numbers.index].tolist(), ranks if scale == "ordinal" else numbers.to_numpy(float)
