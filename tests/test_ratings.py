@@ -106,7 +106,7 @@ def test_names_that_are_numbers_dates_or_categories_are_names():
     [
         ("x ", "is blank or has white space at its ends"),
         ("", "is blank or has white space at its ends"),
-        (["x"], "holds lists or the like"),
+        (["x"], "holds lists, or values of kinds that do not compare"),
     ],
 )
 def test_what_is_no_name_is_refused(name, value, problem):
@@ -126,6 +126,24 @@ def test_a_name_that_is_text_here_and_a_number_there_is_refused(name, number):
     with pytest.raises(DataError, match=f"{name} is written as a number here, as text there") as caught:
         read_ratings(frame)
     assert (caught.value.column, caught.value.rows) == (name, 2)
+
+
+@pytest.mark.parametrize("twin", ["caf\u00e9  noir", "cafe\u0301 noir", "caf\u00e9\tnoir", "caf\u00e9 noir\u200b"])
+def test_names_that_only_look_alike_are_refused(twin):
+    frame = rate("i1 a ok", "i2 b ok", "i3 c ok").assign(label=["caf\u00e9 noir", twin, "caf\u00e9 creme"])
+    with pytest.raises(DataError, match=r"label is written in two ways that look alike .*; 2 rows; first: item_id=i1"):
+        read_ratings(frame)
+    assert len(read_ratings(frame.tail(2)).labels) == 2
+
+
+@pytest.mark.parametrize("number", [2.0**53, -np.inf])
+def test_numbers_that_floats_confuse_are_refused(number):
+    frame = rate("i1 a ok", "i2 b ok", "i3 c ok").assign(item_id=[1.0, number, 2.0])
+    with pytest.raises(DataError, match=r"item_id is a number too large to be exact .*; 1 row; .*write it as text"):
+        read_ratings(frame)
+    given = pd.DataFrame({"item_id": [number], "truth": ["ok"]})
+    with pytest.raises(DataError, match="item_id is a number too large to be exact"):
+        read_truth(given, frame.assign(item_id=[1, 2**53, 2]))
 
 
 @pytest.mark.parametrize("role", ["boss", "Auditor", 1])

@@ -185,7 +185,7 @@ def test_full_disagreement_is_answered():
         (
             ratings("12", "11").assign(label=[1, np.inf, 1, 1]),
             {"scale": "interval"},
-            "are words .*1 row; first: item_id=i0",
+            "too large to be exact .*1 row; first: item_id=i0",
         ),
         (
             ratings("12", "11").assign(label=["1", "1.0", "2", "1"]),

@@ -227,5 +227,7 @@ def _require(names: Sequence[str], needed: Sequence[str]) -> None:
     missing = [name for name in needed if name not in names]
     if missing:
         raise DataError(
-            f"no column {missing[0]!r}", column=missing[0], mend=f"map it, or choose among {', '.join(sorted(names))}"
+            f"no column {missing[0]!r}",
+            column=missing[0],
+            mend=f"map it, or choose among {', '.join(sorted(map(str, names)))}",
         )

@@ -106,9 +106,9 @@ def read_ratings(ratings: Any) -> Ratings:
     Raises
     ------
     DataError
-        If a column or the name of an item or rater is missing, a name or label has white space at its ends or is text
-        here and a number there, a role is unknown, a trial is no whole number from 1 on, a rater judged an item twice
-        without trials, or there is no rating at all.
+        If a column or the name of an item or rater is missing, a name or label is refused (`values.code_names`), a role
+        is unknown, a trial is no whole number from 1 on, a rater judged an item twice without trials, or there is no
+        rating at all.
     """
     table = fetch_columns(ratings, RATING[:3], RATING[3:])
     for name in ("item_id", "rater"):
@@ -153,7 +153,9 @@ def require_columns(table: Any, needed: Sequence[str]) -> None:
     names = column_names(table)
     for name in needed:
         if name not in names:
-            raise DataError(f"no column {name!r}", column=name, mend=f"map it, or choose among {', '.join(names)}")
+            raise DataError(
+                f"no column {name!r}", column=name, mend=f"map it, or choose among {', '.join(map(str, names))}"
+            )
 
 
 def fetch_columns(table: Any, needed: Sequence[str], more: Sequence[str] = ()) -> pd.DataFrame:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pandas as pd
 from pandas.api.types import infer_dtype, is_bool_dtype, is_numeric_dtype
 
 from rca_lib.findings import DataError
 
+EXACT = 2**53  # from here on floats leave out whole numbers
 # The words of `rules.sql`
 FLAGS = dict.fromkeys(("true", "t", "yes", "y", "1", "1.0"), True)
 FLAGS |= dict.fromkeys(("false", "f", "no", "n", "0", "0.0"), False)
@@ -26,7 +29,8 @@ def code_names(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     DataError
-        If a name is blank, has white space at its ends, is written as a number here and as text there, or is none.
+        If a name is blank, has white space at its ends, is written in two ways that look alike or as a number here and
+        as text there, is a number too large to be exact, or is none at all.
 
     Examples
     --------
@@ -37,7 +41,8 @@ def code_names(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
         code, known = pd.factorize(table[name], sort=True)
     except TypeError:
         mend = f"write {name} as text or as a number"
-        raise DataError(f"{name} holds lists or the like", column=name, rows=len(table), mend=mend) from None
+        problem = f"{name} holds lists, or values of kinds that do not compare"
+        raise DataError(problem, column=name, rows=len(table), mend=mend) from None
     names = np.asarray(known, dtype=object)
     wrong, problem, mend = _find_odd(names)
     if wrong.any():
@@ -52,9 +57,25 @@ def _find_odd(names: np.ndarray) -> tuple[np.ndarray, str, str]:
         texts = pd.Series(names).astype(str).str.strip().str.removesuffix(".0")
         problem, mend = "is written as a number here, as text there", "write it alike everywhere"
         return texts.duplicated(keep=False).to_numpy(), problem, mend
-    edged = (not one or one != one.strip() for one in names)
-    wrong = np.fromiter(edged, bool, len(names)) if kind == "string" else np.zeros(len(names), bool)
-    return wrong, "is blank or has white space at its ends", "trim it, and leave what is missing empty"
+    if kind == "floating":
+        large = ~(np.abs(names.astype(float)) < EXACT)
+        return large, "is a number too large to be exact", "write it as text"
+    if kind != "string":
+        return np.zeros(len(names), bool), "", ""
+    wrong = np.fromiter((not one or one != one.strip() for one in names), bool, len(names))
+    if wrong.any():
+        return wrong, "is blank or has white space at its ends", "trim it, and leave what is missing empty"
+    shown = pd.Series(names)
+    rare = [n for n, one in enumerate(names) if "  " in one or not (one.isascii() and one.isprintable())]
+    shown.iloc[rare] = [_show(names[n]) for n in rare]
+    problem = "is written in two ways that look alike (white space, accents or signs that do not show)"
+    return shown.duplicated(keep=False).to_numpy(), problem, "write it alike everywhere"
+
+
+def _show(name: str) -> str:
+    """Return what is seen of a name."""
+    signs = (sign for sign in unicodedata.normalize("NFC", name) if unicodedata.category(sign) != "Cf")
+    return " ".join("".join(signs).split())
 
 
 def check_names(table: pd.DataFrame, *columns: str) -> None:
@@ -62,7 +83,7 @@ def check_names(table: pd.DataFrame, *columns: str) -> None:
     for name in columns:
         refuse(table[table[name].isna()], f"{name} is missing", name, "fill it")
         # Names that are all text are the most, and need not be numbered for it.
-        if infer_dtype(names := table[name].to_numpy(object)) != "string" or _find_odd(names)[0].any():
+        if infer_dtype(names := table[name].to_numpy(object)) != "string" or _find_odd(pd.unique(names))[0].any():
             code_names(table, name)
 
 

@@ -187,7 +187,7 @@ def _order_labels(table: Ratings, scale: Scale, categories: Sequence[str] | None
     _refuse(table, ~np.isin(table.labels, labels), "labels are off the scale", "correct them, or add `categories`")
     if scale == "nominal" or (scale == "ordinal" and categories is not None):
         return labels.tolist(), np.arange(len(labels), dtype=float)
-    numbers = pd.to_numeric(labels, errors="coerce").replace([np.inf, -np.inf], np.nan)
+    numbers = pd.to_numeric(labels, errors="coerce")
     mend = "name `categories` in their order" if scale == "ordinal" else "give numbers, or say scale='ordinal'"
     _refuse(table, np.isin(table.labels, labels[numbers.isna()]), f"labels on the {scale} scale are words", mend)
     twice = numbers.duplicated(keep=False) & numbers.notna()
