@@ -10,6 +10,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
+from scipy import sparse
 
 from rca_lib.audits.counting import collect, column_names, open_table
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS, RATINGS
@@ -122,14 +123,16 @@ def read_ratings(ratings: Any) -> Ratings:
     name, names = code_names(labelled, "rater")
     part, parts = _read_roles(labelled) if "role" in labelled else (0, np.array(["rater"], object))
     rater, people = pd.factorize(name * len(parts) + part, sort=True)
-    key = (item * len(people) + rater) * len(labels) + label
-    order = np.argsort(key) if (np.diff(key) < 0).any() else np.arange(len(key))
-    item, rater, label = item[order], rater[order], label[order]
-    twice = (np.diff(item, prepend=-1) == 0) & (np.diff(rater, prepend=-1) == 0)
-    mend = "number the trials in `trial`, or keep one"
-    refuse(labelled.iloc[order[twice]], "a rater judged an item twice", "rater", mend)
+    # Rows are put in order by counting, in a sheet of items by raters, in which several of one place become one.
+    sheet = sparse.coo_array((label, (item, rater)), shape=(len(items), len(people))).tocsr()
+    if sheet.nnz < len(item):
+        order = np.argsort(label, kind="stable")
+        twice = pd.Series(item[order] * len(people) + rater[order]).duplicated().to_numpy()
+        mend = "number the trials in `trial`, or keep one"
+        refuse(labelled.iloc[order[twice]], "a rater judged an item twice", "rater", mend)
+    item, rater = np.repeat(np.arange(len(items)), np.diff(sheet.indptr)), sheet.indices.astype(np.int64)
     who, what = np.divmod(people, len(parts))
-    return Ratings(item, rater, label, items, names[who], parts[what], labels, len(table) - len(labelled))
+    return Ratings(item, rater, sheet.data, items, names[who], parts[what], labels, len(table) - len(labelled))
 
 
 def _read_roles(table: pd.DataFrame) -> tuple[Codes, np.ndarray]:

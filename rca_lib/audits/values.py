@@ -38,7 +38,7 @@ def code_names(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
     (array([1, 0, 1]), array(['a', 'b'], dtype=object))
     """
     try:
-        code, known = pd.factorize(table[name], sort=True)
+        code, known = _factorize(table[name])
     except TypeError:
         mend = f"write {name} as text or as a number"
         problem = f"{name} holds lists, or values of kinds that do not compare"
@@ -48,6 +48,14 @@ def code_names(table: pd.DataFrame, name: str) -> tuple[np.ndarray, np.ndarray]:
     if wrong.any():
         refuse(table[np.append(wrong, False)[code]], f"{name} {problem}", name, mend)
     return code.astype(np.int64), names
+
+
+def _factorize(values: pd.Series) -> tuple[np.ndarray, np.ndarray]:
+    if getattr(values.dtype, "storage", "") != "python":
+        return pd.factorize(values, sort=True)
+    code, known = pd.factorize(values.to_numpy(object))  # a column of text takes half as long again
+    order = np.argsort(known, kind="stable")
+    return np.append(np.argsort(order), -1)[code], known[order]
 
 
 def _find_odd(names: np.ndarray) -> tuple[np.ndarray, str, str]:
