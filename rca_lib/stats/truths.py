@@ -17,10 +17,10 @@ TEMPERS = np.arange(2, 11) / 10  # what each further rating of an item may count
 ASKED = 30_000  # ratings that decide on the two
 SHARED = 10.0, 2.0  # items' worth of what all items tell of a kind: how frequent labels, and splits, are
 SURE = 0.99  # the chance from which a truth counts as known when an item is left out of what its raters tell
-SLIP = 0.02  # the chance of a third label where an item is split between two
+SLIP = 1.0, 200.0  # third labels among ratings of items split between two: what is taken as seen before any rating
 SHOWN = 5.0  # how much larger the log likelihood must be with splits on a pair, where every other pair has them
 NEVER = -1e3
-MOST_ROUNDS, NEAR, BLOCK = 50, 5e-4, 2**13
+MOST_ROUNDS, NEAR, NEARER, BLOCK = 50, 5e-4, 2e-4, 2**13  # nearer with splits, which are slow to settle
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +75,7 @@ def infer_truths(judgements: Judgements, *, split: bool = False) -> Truths:
         Every item and every rater has a rating.
     split
         Allow for items that have no one truth: two labels that all raters give by the toss of a coin. How frequent that
-        is is learned for each pair of labels and each kind of item.
+        is is learned for each pair of labels and each kind of item, how often raters then give a third label for all.
 
     Notes
     -----
@@ -103,10 +103,11 @@ def infer_truths(judgements: Judgements, *, split: bool = False) -> Truths:
         learned = _learn(table, state)
         if rounds > 1:
             state, temper = _tune(table, state, learned)
-        scores = np.hstack([learned.told(table, state.concentration), table.coin])
+        scores = np.hstack([learned.told(table, state.concentration), table.votes @ learned.toss])
         former, chances = state.chances, _normalise(learned.common + scores)
         state = replace(state, chances=chances)
-        settled = rounds > 3 and np.abs(chances - former).sum() < 2 * NEAR * len(chances)
+        near = NEARER if split and pruned else NEAR
+        settled = rounds > 3 and np.abs(chances - former).sum() < 2 * near * len(chances)
         if not pruned and (settled or rounds == MOST_ROUNDS // 2):
             pruned = True
             state = replace(state, open=_keep_pairs(table, chances[:, judgements.sizes[2] :]))
@@ -119,7 +120,7 @@ def infer_truths(judgements: Judgements, *, split: bool = False) -> Truths:
 
 
 class _Table:
-    """The ratings with what is asked of them again and again; `toss` is the log chance of each label given a pair."""
+    """The ratings with what is asked of them again and again."""
 
     def __init__(self, judgements: Judgements, split: bool) -> None:
         items, raters, labels = judgements.sizes
@@ -132,8 +133,6 @@ class _Table:
         self.asked = slice(None, None, max(1, len(self.code) // ASKED))
         self.votes = self.given @ np.tile(np.eye(labels), (raters, 1))
         self.pairs = _find_pairs(self.votes) if split else ()
-        self.toss = np.log(_toss(self.pairs, labels))
-        self.coin = self.votes @ self.toss
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -151,7 +150,7 @@ class _Learned:
 
     Of each rater also the `errors` among the `judged`, the `usual` rate of error on the same items and how `firm` that
     is, in items; of the group the odds of an error by truth and the `share` of each label in errors. `common` are the
-    log chances before any rating of the item.
+    log chances before any rating of the item, `toss` those of each label where an item is split between a pair.
     """
 
     chances: Array
@@ -164,6 +163,7 @@ class _Learned:
     odds: Array
     share: Array
     common: Array
+    toss: Array
 
     def told(self, table: _Table, concentration: float) -> Array:
         """Return by item and truth the log of how likely its ratings are, each as its rater's other ratings tell.
@@ -213,12 +213,14 @@ def _find_pairs(votes: Array) -> tuple[tuple[int, int], ...]:
     return tuple(pair for pair in combinations(range(votes.shape[1]), 2) if together[pair] > 0)
 
 
-def _toss(pairs: tuple[tuple[int, int], ...], labels: int) -> Array:
-    """Return the chance of each label where an item is split between the two of a pair."""
-    toss = np.full((labels, len(pairs)), SLIP / max(labels - 2, 1))
-    for column, pair in enumerate(pairs):
-        toss[list(pair), column] = (1 - SLIP) / 2
-    return toss
+def _toss(table: _Table, splits: Array) -> Array:
+    """Return the log chance of each label where an item is split between the two of a pair."""
+    labels, ratings = table.votes.shape[1], table.votes.T @ splits
+    inside = np.zeros(ratings.shape, bool)
+    for column, pair in enumerate(table.pairs):
+        inside[list(pair), column] = True
+    slip = (SLIP[0] + ratings[~inside].sum()) / (SLIP[1] + ratings.sum())
+    return np.log(np.where(inside, (1 - slip) / 2, slip / max(labels - 2, 1)))
 
 
 def _keep_pairs(table: _Table, splits: Array) -> NDArray[np.bool_]:
@@ -266,7 +268,8 @@ def _learn(table: _Table, state: _State) -> _Learned:
     alike = of_kind[table.judgements.kinds] - state.chances
     common = np.log(np.maximum(alike, 0) + spread + 1e-12)
     common[:, labels:] += np.where(state.open, 0.0, NEVER)[table.judgements.kinds]
-    return _Learned(whole, counts, seen, errors, judged, usual, firm, odds, share.reshape(counts.shape), common)
+    share, toss = share.reshape(counts.shape), _toss(table, state.chances[:, labels:])
+    return _Learned(whole, counts, seen, errors, judged, usual, firm, odds, share, common, toss)
 
 
 def _confuse(learned: _Learned, shape: tuple[int, int], concentration: float) -> Array:
@@ -300,7 +303,7 @@ def _firmness(errors: Array, judged: Array, usual: Array) -> float:
 
 def _tune(table: _Table, state: _State, learned: _Learned) -> tuple[_State, float]:
     """Choose concentration and temper by how well they predict each rating from the others of its item."""
-    items, toss = table.judgements.items[table.asked], table.toss[table.judgements.labels[table.asked]]
+    items, toss = table.judgements.items[table.asked], learned.toss[table.judgements.labels[table.asked]]
     given, expected, seen = learned.others(table.code[table.asked], learned.chances[items])
 
     def likely(concentration: float) -> Array:
