@@ -97,10 +97,11 @@ def test_the_policies_and_labels_that_are_unclear_are_named(seed):
     assert ((frame["low"] < frame["share"]) & (frame["share"] < frame["high"])).all()
 
 
-def test_the_intervals_of_the_shares_hold_what_was_planted():
+@pytest.mark.parametrize("per_item", [2, 3])
+def test_the_intervals_of_the_shares_hold_what_was_planted(per_item):
     held = dict.fromkeys(CAUSES, 0)
     for seed in range(12):
-        ratings, truth, cause, _ = blame(50 + seed, per_item=3, items=1200, raters=45)
+        ratings, truth, cause, _ = blame(50 + seed, per_item=per_item, items=1200, raters=45)
         found = explain_disagreements(ratings, truth)
         planted = pd.Series([cause[one.item_id] for one in found.explanations])
         for name, share in found.shares:

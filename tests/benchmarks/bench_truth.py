@@ -357,6 +357,9 @@ def score_causes(seed: int) -> Scores:
         shares = {"ours": [float(share.value) for _, share in ours.shares], "oracle": chances.mean(0)}
         shares["rule"] = [(rule == cause).mean() for cause in CAUSES]
         true = [(case.cause[here] == cause).mean() for cause in CAUSES]
+        for (cause, share), one in zip(ours.shares, true, strict=True):
+            yield (f"{raters} raters, {cause}: coverage at .95", "ours"), float(share.low <= one <= share.high)
+            yield (f"{raters} raters, {cause}: width", "ours"), float(share.high - share.low)
         for name, told in (("ours", verdicts), ("rule", rule), ("oracle", best)):
             score = f1_score(case.cause[here].tolist(), told.tolist(), labels=CAUSES, average="macro")
             yield (f"{raters} raters, macro-F1", name), float(score)
