@@ -17,6 +17,7 @@ from rca_lib.audits.values import refuse
 from rca_lib.findings import DataError
 
 MISSING, RARE = "(missing)", "(rare)"  # no value; values too rare to be looked at one by one
+COUNTED = ("error", "label", "truth", "weight", "items", "errors")  # what counts are made of
 COUNTS = ("items", "errors", "weight", "weighted_errors", "squared_weight")
 
 
@@ -53,9 +54,12 @@ def count_errors(audits: Any, by: Sequence[str] = (), *, sort: bool = True) -> p
     0     a      2       1
     1     b      1       0
     """
-    counted = {"items", "errors"} <= set(column_names(audits))
-    table = open_table(_as_audits(audits) if counted else audits, needs=by)
-    weighted = "weight" in column_names(audits)
+    names = column_names(audits)
+    counted, weighted = {"items", "errors"} <= set(names), "weight" in names
+    _require(names, by)
+    # An engine plans each step for all columns of its table: few are wanted.
+    audits = nw.from_native(audits).lazy().select(name for name in names if name in {*by, *COUNTED})
+    table = open_table(audits.with_columns(error=nw.col("errors")) if counted else audits, needs=by)
     parts = {"items": nw.col("items").cast(nw.Float64)} if counted else {}
     error, weight, items = nw.col("error"), nw.col("weight"), parts.get("items", nw.lit(1.0))
     if weighted:
@@ -73,10 +77,6 @@ def count_errors(audits: Any, by: Sequence[str] = (), *, sort: bool = True) -> p
         counts = counts.assign(weight=counts["items"], weighted_errors=counts["errors"], squared_weight=counts["items"])
     counts[list(COUNTS)] = counts[list(COUNTS)].fillna(0).astype({"items": "int64", "errors": "int64"})
     return (counts.sort_values(keys, ignore_index=True) if keys and sort else counts)[[*keys, *COUNTS]]
-
-
-def _as_audits(counts: Any) -> Any:
-    return nw.from_native(counts).with_columns(error=nw.col("errors")).to_native()
 
 
 def count_steps(audits: Any, by: Sequence[str] = (), *, step: str = "day") -> pd.DataFrame:
