@@ -26,7 +26,7 @@ from rca_lib.batch.grid import Run
 from rca_lib.batch.kernels import ForkedKernel, manage_kernel
 from rca_lib.batch.processes import adopt_orphans, end_children, end_with_parent, limit_memory
 from rca_lib.batch.publishing import frame_of, keep_before, publish, sweep, write_failure
-from rca_lib.batch.records import CLAIMS, Failure, read_json
+from rca_lib.batch.records import CLAIMS, Failure, read_commit, read_json
 from rca_lib.reporting.history import tell_changes
 from rca_lib.reporting.html import export_html
 
@@ -38,7 +38,9 @@ DEAD = ("DeadKernelError", "NoStart")  # what another attempt may mend
 
 
 def prepare() -> None:
-    """Do once what every report would do again: compile the page."""
+    """Do once what every report would do again: compile the page, look up versions."""
+    frame_of(Run(None, None, Path(), ""))
+    read_commit()
     export_html(nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("#")]), title="")
 
 

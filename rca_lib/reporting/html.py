@@ -91,6 +91,7 @@ def _exporter() -> TemplateExporter:
         template_name=TEMPLATE.name,
         extra_template_basedirs=[str(TEMPLATE.parent)],
         file_extension=".html",
+        default_preprocessors=[],  # none changes a thing here, and each would check the notebook again
         filters={"clean": clean_html, "markdown2html": markdown.render, "filter_data_type": _richest},
     )
 

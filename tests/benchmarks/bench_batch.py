@@ -4,7 +4,8 @@
 
 The same site-periods of the synthetic audits are reported, in one run on one machine, by
 
-- papermill, one: `papermill.execute_notebook` one after the other in one process, a plain kernel each, then the page;
+- papermill, one: `papermill.execute_notebook` as it is, one after the other in one process, a plain kernel each, then
+  the page; as many BLAS threads as there are cores, which is the default, where all others have one;
 - papermill, pool: the same in a pool of as many processes as there are workers;
 - cold: the project's runner with `--cold`, a plain kernel each;
 - warm: the project's runner, kernels forked from one process; the seconds hold its imports;
@@ -95,7 +96,7 @@ def measure(contestant: Callable[[Path], object]) -> tuple[float, float]:
 
 def run_papermill(runs: list, workers: int, out: Path) -> None:
     """Run notebooks by Papermill as it is, in one process or in a pool."""
-    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), _forget_threads) as pool:
         list(pool.map(partial(_papermill_one, out=out), runs))
 
 
@@ -108,6 +109,11 @@ def run_function(runs: list, workers: int, out: Path) -> float:
         clock = time.perf_counter()
         list(pool.map(_call_cells, runs))
         return time.perf_counter() - clock
+
+
+def _forget_threads() -> None:
+    for name in THREADS:
+        os.environ.pop(name, None)
 
 
 def _papermill_one(run, out: Path) -> None:
