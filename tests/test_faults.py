@@ -42,8 +42,14 @@ def write_export(path: Path, *changes: dict[str, str], delimiter: str = ",", enc
 
 
 def read_store(store: Path) -> pd.DataFrame:
-    files = sorted(str(file) for file in store.glob("site=*/month=*/audits.parquet"))
-    return duckdb.connect().read_parquet(files, hive_partitioning=False).order("source_row").df()
+    """All audits that were kept, each with the row it came from."""
+    audits, sources = (
+        duckdb.connect().read_parquet(
+            sorted(map(str, store.glob(f"site=*/month=*/{name}.parquet"))), hive_partitioning=False
+        )
+        for name in ("audits", "sources")
+    )
+    return audits.df().merge(sources.df(), on="audit_id", validate="1:1").sort_values("source_row", ignore_index=True)
 
 
 def balance(ledger: Ledger) -> tuple[int, int, int, int, int]:

@@ -40,8 +40,14 @@ def store_bytes(store):
 
 
 def read_store(store):
-    files = sorted(str(file) for file in store.glob("site=*/month=*/audits.parquet"))
-    return duckdb.connect().read_parquet(files, hive_partitioning=False).order("audit_id").df()
+    """All audits that were kept, each with the row it came from."""
+    audits, sources = (
+        duckdb.connect().read_parquet(
+            sorted(map(str, store.glob(f"site=*/month=*/{name}.parquet"))), hive_partitioning=False
+        )
+        for name in ("audits", "sources")
+    )
+    return audits.df().merge(sources.df(), on="audit_id", validate="1:1").sort_values("audit_id", ignore_index=True)
 
 
 def test_the_store_has_a_file_per_site_and_month_with_the_same_columns(tmp_path):
@@ -49,14 +55,16 @@ def test_the_store_has_a_file_per_site_and_month_with_the_same_columns(tmp_path)
     ledger = take_in(tmp_path / "a.csv", tmp_path / "store", mapping=UTC)
     files = sorted(path.relative_to(tmp_path / "store").as_posix() for path in (tmp_path / "store").rglob("*.*"))
     parts = [
-        f"site={site}/month={month}/audits.parquet"
+        f"site={site}/month={month}/{name}.parquet"
         for site in ("Lisbon", "Manila%2F2")
         for month in ("2026-01", "2026-02")
+        for name in ("audits", "sources")
     ]
     assert files == ["ledger.json", "quarantine.csv", *parts]
-    for part in parts:
+    sources = ("source_file", "source_row")
+    for part in parts[::2]:
         table = duckdb.connect().read_parquet(str(tmp_path / "store" / part), hive_partitioning=False)
-        assert tuple(table.columns) == ledger.columns
+        assert tuple(table.columns) == tuple(name for name in ledger.columns if name not in sources)
         assert table.df().equals(table.order("decided_at, audit_id").df())
     assert read_ledger(tmp_path / "store") == ledger == Ledger.from_dict(json.loads(json.dumps(ledger.to_dict())))
     assert "40 rows read from a.csv: 40 kept" in ledger.summary()
@@ -83,6 +91,9 @@ def test_neither_row_order_nor_a_second_run_changes_a_byte(tmp_path):
         take_in(table.reset_index(drop=True), tmp_path / name, mapping=UTC)
         stores.append(tmp_path / name)
     assert store_bytes(stores[0]) == store_bytes(stores[1])
+    # The audits are the same file whatever export they come in; where each stood is told apart.
+    for file in stores[0].glob("site=*/month=*/audits.parquet"):
+        assert file.read_bytes() == (stores[2] / file.relative_to(stores[0])).read_bytes()
     first, shuffled = (read_store(store).drop(columns="source_row") for store in (stores[0], stores[2]))
     assert first.equals(shuffled)
 

@@ -49,8 +49,9 @@ def test_the_errors_of_each_country_and_month_are_those_of_a_plain_computation(s
 
 
 def test_a_row_leads_back_to_its_source(store, raw):
-    path = str(store / "site=NLD" / "month=2015-09" / "audits.parquet")
-    row = duckdb.connect().read_parquet(path, hive_partitioning=False).limit(1).df().loc[0]
+    paths = [str(store / "site=NLD" / "month=2015-09" / f"{name}.parquet") for name in ("audits", "sources")]
+    audits, sources = (duckdb.connect().read_parquet(path, hive_partitioning=False).df() for path in paths)
+    row = audits.merge(sources, on="audit_id").loc[0]
     source = raw.loc[row["source_row"] - 2]
     assert row["audit_id"] == f"{source['_id']}:{source['relation']}"
     assert row["item_id"] == f"{source['sent_id']}:{source['relation']}"

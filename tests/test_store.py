@@ -4,6 +4,8 @@ from datetime import date
 import pytest
 
 from rca_lib.audits.counting import count_errors, count_steps, keep_proportional
+from rca_lib.audits.intake import take_in
+from rca_lib.audits.mapping import Mapping
 from rca_lib.audits.periods import parse_period, period_of, periods_before
 from rca_lib.audits.store import (
     demo_store,
@@ -16,6 +18,7 @@ from rca_lib.audits.store import (
     read_events,
     read_targets,
 )
+from rca_lib.audits.synthetic import demo_simulation
 from rca_lib.findings import DataError
 
 
@@ -83,6 +86,35 @@ def test_the_fingerprint_changes_with_what_a_report_can_read_and_only_with_that(
         (tmp_path / "copy" / name / "audits.parquet").write_bytes(b"other rows")
     assert fingerprint(tmp_path / "copy", "lisbon", "2026-02") == before
     (tmp_path / "copy" / "events.csv").write_text("event_id,type,start,title")
+    assert fingerprint(tmp_path / "copy", "lisbon", "2026-02") != before
+
+
+def test_the_fingerprint_of_a_month_is_the_same_whatever_else_an_export_holds(tmp_path):
+    simulated = demo_simulation().audits
+    early = simulated[(simulated["site"] == "lisbon") & (simulated["decided_at"].astype(str) < "2026-03")]
+    simulated[simulated["site"].isin(["lisbon", "krakow"])].sample(frac=1, random_state=3).to_csv(
+        tmp_path / "b.csv", index=False
+    )
+    early.to_csv(tmp_path / "a.csv", index=False)
+    for name in ("a", "b"):
+        take_in(tmp_path / f"{name}.csv", tmp_path / name, mapping=Mapping(time_zone="UTC"))
+        shutil.copyfile(demo_store() / "events.csv", tmp_path / name / "events.csv")
+    before = fingerprint(tmp_path / "a", "lisbon", "2026-02")
+    assert fingerprint(tmp_path / "b", "lisbon", "2026-02") == before
+    # An event after the period is none of its business; one within it is.
+    with (tmp_path / "b" / "events.csv").open("a") as events:
+        events.write("later,outage,2026-03-01,,,,\n")
+    assert fingerprint(tmp_path / "b", "lisbon", "2026-02") == before
+    with (tmp_path / "b" / "events.csv").open("a") as events:
+        events.write("within,outage,2026-02-27,,,,\n")
+    assert fingerprint(tmp_path / "b", "lisbon", "2026-02") != before
+
+
+def test_the_fingerprint_changes_with_how_labels_are_read(tmp_path):
+    shutil.copytree(demo_store(), tmp_path / "copy")
+    before = fingerprint(tmp_path / "copy", "lisbon", "2026-02")
+    file = tmp_path / "copy" / "ledger.json"
+    file.write_text(file.read_text().replace('"nominal"', '"ordinal"'))
     assert fingerprint(tmp_path / "copy", "lisbon", "2026-02") != before
 
 

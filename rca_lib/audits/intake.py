@@ -163,11 +163,14 @@ def _write(engine: duckdb.DuckDBPyConnection, folder: Path, read: Source, ledger
     folder.mkdir()
     run(engine, "create table sorted as from kept order by site, month")
     for site, month in engine.sql("select distinct site, month from sorted order by all").fetchall():
-        file = folder / f"site={folder_name(site)}" / f"month={month}" / "audits.parquet"
-        file.parent.mkdir(parents=True)
-        rows = f"select * exclude (month) from sorted where site = {quote(site)} and month = '{month}'"
-        order = "order by decided_at, audit_id"
-        run(engine, f"copy ({rows} {order}) to {quote(str(file))} (format parquet, compression zstd)")
+        place = folder / f"site={folder_name(site)}" / f"month={month}"
+        place.mkdir(parents=True)
+        # Apart, so that the same audits are the same file whatever export they came in.
+        parts = {"audits": "* exclude (month, source_file, source_row)", "sources": "audit_id, source_file, source_row"}
+        for name, columns in parts.items():
+            rows = f"select {columns} from sorted where site = {quote(site)} and month = '{month}'"
+            file = quote(str(place / f"{name}.parquet"))
+            run(engine, f"copy ({rows} order by decided_at, audit_id) to {file} (format parquet, compression zstd)")
     _write_quarantine(engine, folder / "quarantine.csv", read)
     text = json.dumps(ledger.to_dict(), indent=1, ensure_ascii=False)
     (folder / "ledger.json").write_text(text + "\n", encoding="utf-8")

@@ -13,6 +13,9 @@ from rca_lib.findings import DataError, Finding, Rate, show
 
 MUCH_QUARANTINED = 0.05
 DIFFERENT_SITES = 0.01
+# What a ledger says of the rows of one export; the rest says how the audits are to be read.
+OF_THE_EXPORT = ("source", "sha256", "rows_read", "kept", "quarantined", "exact_duplicates", "empty", "repairs",
+                 "reasons", "by_site")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ cost does not depend on how much else the store holds.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -122,7 +123,7 @@ def open_case(
         sample=sample,
         sample_before=sample_before,
         ratings=_ratings_of(folder, sample),
-        events=read_events(folder, site=site),
+        events=_events_until(folder, site, covered),
         targets=_targets_of(read_targets(folder), site, covered),
         taxonomy=_taxonomy_of(folder),
         dimensions=tuple(dimensions) or tuple(name for name in DIMENSIONS if name in column_names(sample)),
@@ -210,12 +211,32 @@ def read_targets(store: Path | str = "") -> pd.DataFrame:
 
 
 def fingerprint(store: Path, site: str, period: str) -> str:
-    """Return a SHA-256 over all that a report of the site and period can read."""
-    digest = hashlib.sha256()
-    tables = [store / f"{name}.csv" for name in ("events", "targets", "ratings")] + [store / "taxonomy.yml"]
-    for file in [*_month_files(store, site, parse_period(period)), *(table for table in tables if table.exists())]:
-        digest.update(file.relative_to(store).as_posix().encode() + b"\0" + hashlib.sha256(file.read_bytes()).digest())
+    """Return a SHA-256 over all that a report of the site and period reads, and nothing else.
+
+    That is the audits of its months, how labels are to be read, its targets, the events before its end, the ratings,
+    and the taxonomy; not from which export they came, nor what else that held.
+    """
+    covered, digest = parse_period(period), hashlib.sha256()
+    files = _month_files(store, site, covered)
+    files += [file for file in (store / "ratings.csv", store / "taxonomy.yml") if file.exists()]
+    for file in files:
+        digest.update(file.relative_to(store).as_posix().encode() + b"\0" + _hash_file(file, file.stat().st_mtime_ns))
+    ledger = read_ledger(store)
+    read = [(name, getattr(ledger, name)) for name in ("label_scale", "label_order", "benign", "time_zone", "columns")]
+    tables = _events_until(store, site, covered), _targets_of(read_targets(store), site, covered)
+    digest.update(json.dumps([read, *(table.to_csv(index=False) for table in tables)]).encode())
     return digest.hexdigest()
+
+
+@lru_cache(maxsize=16)
+def _hash_file(file: Path, changed: int) -> bytes:
+    return hashlib.sha256(file.read_bytes()).digest()
+
+
+def _events_until(store: Path, site: str, period: Period) -> pd.DataFrame:
+    """Read the events that a report can know of."""
+    events = read_events(store, site=site)
+    return events[~(events["start"] >= pd.Timestamp(period.end))].reset_index(drop=True)
 
 
 def demo_store() -> Path:
@@ -296,9 +317,7 @@ def _read_table(store: Path, name: str, needed: Sequence[str]) -> pd.DataFrame:
     file = store / f"{name}.csv"
     if not file.exists():
         return pd.DataFrame({column: pd.Series(dtype="str") for column in needed})
-    table = pd.read_csv(file, dtype=dict.fromkeys(("item_id", "rater", "label"), "str"))
-    for column in table.select_dtypes("str"):  # white space is nobody's name: the intake takes it off audits, too
-        table[column] = table[column].str.strip().replace("", None)
+    table = _read_csv(file, file.stat().st_mtime_ns).copy()
     missing = [column for column in needed if column not in table and column != "scope"]
     if missing:
         raise DataError(
@@ -306,6 +325,14 @@ def _read_table(store: Path, name: str, needed: Sequence[str]) -> pd.DataFrame:
         )
     if "scope" in needed and "scope" not in table:
         table["scope"] = None
+    return table
+
+
+@lru_cache(maxsize=8)
+def _read_csv(file: Path, changed: int) -> pd.DataFrame:
+    table = pd.read_csv(file, dtype=dict.fromkeys(("item_id", "rater", "label"), "str"))
+    for column in table.select_dtypes("str"):  # white space is nobody's name: the intake takes it off audits, too
+        table[column] = table[column].str.strip().replace("", None)
     return table
 
 

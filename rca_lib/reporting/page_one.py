@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rca_lib.audits.ledger import OF_THE_EXPORT, Ledger
 from rca_lib.findings import GRADES, Answer, Claim, Estimate, Finding, Grade, Rate, name_slice, show
 from rca_lib.questions.actions import tell_dates
 from rca_lib.reporting.deep_dive import Answers, calls
@@ -36,6 +37,7 @@ class PageOne:
     accuracy: str
     rows: tuple[Row, ...]
     findings: tuple[Finding, ...]
+    ledger: Ledger
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -74,6 +76,7 @@ def write_page_one(answers: Answers, *, alpha: float = 0.05) -> PageOne:
         show(answers.quality.accuracy.value, "%"),
         tuple(row for row in rows if row.claims),
         answers.findings(),
+        case.ledger,
     )
 
 
@@ -95,7 +98,9 @@ def save_page(page: PageOne, folder: Path | str) -> None:
     if not folder:
         return
     about = {"site": page.site, "period": page.period}
-    claims = {**about, "calls": dict(calls()), "claims": [claim.to_dict() for claim in page.claims]}
+    # The export may be gone when the claims are derived again, or have grown.
+    ledger = {name: getattr(page.ledger, name) for name in OF_THE_EXPORT}
+    claims = {**about, "ledger": ledger, "calls": dict(calls()), "claims": [claim.to_dict() for claim in page.claims]}
     findings = {
         **about,
         "headline": page.headline.sentence,

@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -91,7 +91,7 @@ def verify_report(folder: Path, *, store: Path) -> Verification:
     parameters = run["parameters"]
     try:
         now = fingerprint(store, run["site"], run["period"])
-        page = _derive(store, parameters)
+        page = _derive(store, parameters, claimed.get("ledger", {}))
     except DataError as problem:
         lost = tuple(
             Check(claim["id"], "not checkable", str(claim["sentence"]), str(problem), "claim")
@@ -118,7 +118,8 @@ def _read(file: Path) -> dict[str, Any]:
         raise DataError(f"{file} cannot be read: {problem}", mend="run the report again with --force") from None
 
 
-def _derive(store: Path, parameters: Mapping[str, Any]) -> Any:
+def _derive(store: Path, parameters: Mapping[str, Any], ledger: dict[str, Any]) -> Any:
+    """Write page one again; of the rows of the export it was made from, which may be gone, its own ledger tells."""
     case = open_case(
         store,
         site=parameters["site"],
@@ -126,6 +127,7 @@ def _derive(store: Path, parameters: Mapping[str, Any]) -> Any:
         baseline_periods=parameters.get("baseline_periods", 1),
         dimensions=parameters.get("dimensions") or (),
     )
+    case = replace(case, ledger=replace(case.ledger, **ledger))
     alpha, seed = parameters.get("alpha", 0.05), parameters.get("seed", 0)
     return write_page_one(answer_questions(case, alpha=alpha, seed=seed), alpha=alpha)
 
