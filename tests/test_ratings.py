@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rca_lib.audits.demo import demo_store
 from rca_lib.audits.ratings import fetch_by_item, ratings_from_audits, read_ratings, read_truth
-from rca_lib.audits.store import demo_store, open_calibration, open_case
+from rca_lib.audits.store import open_calibration, open_case
 from rca_lib.findings import DataError
 from rca_lib.questions.appraisal import appraise_raters
 from rca_lib.questions.reliability import measure_agreement

@@ -3,21 +3,13 @@ from datetime import date
 
 import pytest
 
+from rca_lib.audits.beside import index_ratings, read_events, read_targets
 from rca_lib.audits.counting import count_errors, count_steps, keep_proportional
+from rca_lib.audits.demo import demo_store
 from rca_lib.audits.intake import take_in
 from rca_lib.audits.mapping import Mapping
 from rca_lib.audits.periods import parse_period, period_of, periods_before
-from rca_lib.audits.store import (
-    demo_store,
-    fingerprint,
-    list_periods,
-    list_sites,
-    open_case,
-    open_ledger,
-    open_store,
-    read_events,
-    read_targets,
-)
+from rca_lib.audits.store import fingerprint, list_periods, list_sites, open_case, open_ledger, open_store
 from rca_lib.audits.synthetic import demo_simulation
 from rca_lib.findings import DataError
 
@@ -108,6 +100,25 @@ def test_the_fingerprint_of_a_month_is_the_same_whatever_else_an_export_holds(tm
     with (tmp_path / "b" / "events.csv").open("a") as events:
         events.write("within,outage,2026-02-27,,,,\n")
     assert fingerprint(tmp_path / "b", "lisbon", "2026-02") != before
+
+
+def test_the_fingerprint_holds_the_ratings_of_its_own_items_alone(tmp_path):
+    store = tmp_path / "copy"
+    shutil.copytree(demo_store(), store)
+    index_ratings(store)
+    january, february = (fingerprint(store, "lisbon", f"2026-0{month}") for month in (1, 2))
+    krakow = fingerprint(store, "krakow", "2026-02")
+    (item,) = open_case(store, site="lisbon", period="2026-02").current.select("item_id").limit(1).fetchall()[0]
+    with (store / "ratings.csv").open("a") as ratings:
+        ratings.write(f"{item},new rater,rater,1,,spam,True\n")
+        ratings.write("an item that nobody audited,new rater,rater,1,,spam,True\n")
+    index_ratings(store)
+    assert fingerprint(store, "lisbon", "2026-01") == january
+    assert fingerprint(store, "lisbon", "2026-02") != february
+    assert fingerprint(store, "krakow", "2026-02") == krakow
+    (store / "ratings.csv").unlink()
+    index_ratings(store)
+    assert fingerprint(store, "lisbon", "2026-01") != january
 
 
 def test_the_fingerprint_changes_with_how_labels_are_read(tmp_path):

@@ -12,21 +12,29 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import unquote
 
 import duckdb
 import pandas as pd
 
+from rca_lib.audits.beside import (
+    RATINGS_INDEX,
+    read_events_until,
+    read_ratings_of,
+    read_targets,
+    read_taxonomy_of,
+    scan_parquet,
+    select_targets,
+)
 from rca_lib.audits.counting import column_names, keep_proportional
-from rca_lib.audits.intake import take_in
+from rca_lib.audits.demo import demo_store
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.periods import Period, parse_period, period_of, periods_before
-from rca_lib.audits.tables import DIMENSIONS, EVENTS, RATINGS, TARGETS, columns, folder_name, parse_scope
-from rca_lib.audits.taxonomy_file import Taxonomy, read_taxonomy
+from rca_lib.audits.tables import DIMENSIONS, folder_name
+from rca_lib.audits.taxonomy_file import Taxonomy
 from rca_lib.findings import DataError, join_words
 
 HISTORY_DAYS = 730
@@ -122,10 +130,10 @@ def open_case(
         history=keep_proportional(history),
         sample=sample,
         sample_before=sample_before,
-        ratings=_ratings_of(folder, sample),
-        events=_events_until(folder, site, covered),
-        targets=_targets_of(read_targets(folder), site, covered),
-        taxonomy=_taxonomy_of(folder),
+        ratings=read_ratings_of(folder, sample),
+        events=read_events_until(folder, site, covered),
+        targets=select_targets(read_targets(folder), site, covered),
+        taxonomy=read_taxonomy_of(folder),
         dimensions=tuple(dimensions) or tuple(name for name in DIMENSIONS if name in column_names(sample)),
         ledger=read_ledger(folder),
         fingerprint=fingerprint(folder, site, period),
@@ -150,7 +158,7 @@ def open_store(store: Path | str = "") -> Any:
     """Open all audits of a store as one table, for questions across sites; synthetic audits where it is empty."""
     folder = Path(store) if store else demo_store()
     files = sorted(folder.glob("site=*/month=*/audits.parquet"))
-    return duckdb.connect().sql(f"select * from {_scan(files)}")
+    return duckdb.connect().sql(f"select * from {scan_parquet(files)}")
 
 
 def open_calibration(
@@ -181,7 +189,7 @@ def open_calibration(
     sample = _between(duckdb.connect(), files, last.start, last.end)
     if not sample.limit(1).fetchall():
         raise DataError(f"no audits in {last.name}", column="day", mend="name periods that the store holds")
-    ratings = _ratings_of(folder, sample)
+    ratings = read_ratings_of(folder, sample)
     if len(chosen) > 1:
         home = sample.select("item_id, site").distinct().df().drop_duplicates("item_id").set_index("item_id")["site"]
         named = ratings["item_id"].map(home) + " " + ratings["rater"]
@@ -195,21 +203,6 @@ def open_ledger(store: Path | str = "") -> Ledger:
     return read_ledger(Path(store) if store else demo_store())
 
 
-def read_events(store: Path | str = "", *, site: str | None = None) -> pd.DataFrame:
-    """Read the events of a store, those that concern a site only where one is named: a row per event, by start."""
-    events = _read_table(Path(store) if store else demo_store(), "events", columns(EVENTS, "required"))
-    events = events.reindex(columns=list(dict.fromkeys([*events.columns, "end", "scope", "visibility"])))
-    events["start"], events["end"] = pd.to_datetime(events["start"]), pd.to_datetime(events["end"])
-    if site is not None:
-        events = events[_of_site(events, site)]
-    return events.sort_values(["start", "event_id"], ignore_index=True)
-
-
-def read_targets(store: Path | str = "") -> pd.DataFrame:
-    """Read the targets of a store: a row per metric and scope."""
-    return _read_table(Path(store) if store else demo_store(), "targets", ("scope", *columns(TARGETS, "required")))
-
-
 def fingerprint(store: Path, site: str, period: str) -> str:
     """Return a SHA-256 over all that a report of the site and period reads, and nothing else.
 
@@ -217,13 +210,15 @@ def fingerprint(store: Path, site: str, period: str) -> str:
     and the taxonomy; not from which export they came, nor what else that held.
     """
     covered, digest = parse_period(period), hashlib.sha256()
-    files = _month_files(store, site, covered)
-    files += [file for file in (store / "ratings.csv", store / "taxonomy.yml") if file.exists()]
-    for file in files:
+    months, index = _month_files(store, site, covered), store / RATINGS_INDEX
+    rated = json.loads(index.read_text(encoding="utf-8")) if index.exists() else {}
+    whole = [store / "taxonomy.yml"] if rated else [store / "taxonomy.yml", store / "ratings.csv"]
+    for file in [*months, *(file for file in whole if file.exists())]:
         digest.update(file.relative_to(store).as_posix().encode() + b"\0" + _hash_file(file, file.stat().st_mtime_ns))
     ledger = read_ledger(store)
     read = [(name, getattr(ledger, name)) for name in ("label_scale", "label_order", "benign", "time_zone", "columns")]
-    tables = _events_until(store, site, covered), _targets_of(read_targets(store), site, covered)
+    tables = read_events_until(store, site, covered), select_targets(read_targets(store), site, covered)
+    read.append(("ratings", [rated.get(str(file.parent.relative_to(store))) for file in months]))
     digest.update(json.dumps([read, *(table.to_csv(index=False) for table in tables)]).encode())
     return digest.hexdigest()
 
@@ -231,30 +226,6 @@ def fingerprint(store: Path, site: str, period: str) -> str:
 @lru_cache(maxsize=16)
 def _hash_file(file: Path, changed: int) -> bytes:
     return hashlib.sha256(file.read_bytes()).digest()
-
-
-def _events_until(store: Path, site: str, period: Period) -> pd.DataFrame:
-    """Read the events that a report can know of."""
-    events = read_events(store, site=site)
-    return events[~(events["start"] >= pd.Timestamp(period.end))].reset_index(drop=True)
-
-
-def demo_store() -> Path:
-    """Return a store of the demo's synthetic audits, made once per process and gone with it."""
-    return Path(_make_demo_store().name)
-
-
-@cache
-def _make_demo_store() -> TemporaryDirectory[str]:
-    from rca_lib.audits.synthetic import demo_simulation, write_simulation  # real audits have no use for it
-
-    folder = TemporaryDirectory(prefix="rca-demo-")
-    with TemporaryDirectory(prefix="rca-export-") as export:
-        write_simulation(demo_simulation(), Path(export))
-        take_in(Path(export) / "audits.csv", Path(folder.name))
-        for name in ("events", "targets", "ratings"):
-            (Path(folder.name) / f"{name}.csv").write_bytes((Path(export) / f"{name}.csv").read_bytes())
-    return folder
 
 
 def _month_files(store: Path, site: str, period: Period) -> list[Path]:
@@ -271,69 +242,15 @@ def _month_files(store: Path, site: str, period: Period) -> list[Path]:
 def _days_with_audits(engine: duckdb.DuckDBPyConnection, files: Sequence[Path]) -> list[date]:
     if not files:
         return []
-    return [row[0] for row in engine.sql(f"select distinct day from {_scan(files)} order by day").fetchall()]
+    return [row[0] for row in engine.sql(f"select distinct day from {scan_parquet(files)} order by day").fetchall()]
 
 
 def _between(engine: duckdb.DuckDBPyConnection, files: Sequence[Path], start: date, end: date) -> Any:
-    return engine.sql(f"select * from {_scan(files)} where day >= date '{start}' and day < date '{end}'")
-
-
-def _scan(files: Sequence[Path]) -> str:
-    paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{paths}], hive_partitioning = false)"
-
-
-def _ratings_of(store: Path, sample: Any) -> pd.DataFrame:
-    ratings = _read_table(store, "ratings", columns(RATINGS, "required"))
-    if ratings.empty:
-        return ratings
-    items = sample.select("item_id").distinct().df()["item_id"]
-    return ratings[ratings["item_id"].isin(items)].reset_index(drop=True)
+    return engine.sql(f"select * from {scan_parquet(files)} where day >= date '{start}' and day < date '{end}'")
 
 
 def _roles(ratings: pd.DataFrame) -> pd.Series:
     return ratings["role"].fillna("rater") if "role" in ratings else pd.Series("rater", ratings.index)
-
-
-def _targets_of(targets: pd.DataFrame, site: str, period: Period) -> pd.DataFrame:
-    fits = _of_site(targets, site)
-    for name, in_force in (("valid_from", pd.Series.le), ("valid_to", pd.Series.ge)):
-        if name in targets:
-            limit = pd.to_datetime(targets[name])
-            fits = (limit.isna() | in_force(limit, pd.Timestamp(period.start))) & fits
-    return targets[fits].reset_index(drop=True)
-
-
-def _of_site(table: pd.DataFrame, site: str) -> pd.Series:
-    return pd.Series([parse_scope(scope).get("site", site) == site for scope in table["scope"]], dtype=bool)
-
-
-def _taxonomy_of(store: Path) -> Taxonomy:
-    file = store / "taxonomy.yml"
-    return read_taxonomy(file if file.exists() else None)
-
-
-def _read_table(store: Path, name: str, needed: Sequence[str]) -> pd.DataFrame:
-    file = store / f"{name}.csv"
-    if not file.exists():
-        return pd.DataFrame({column: pd.Series(dtype="str") for column in needed})
-    table = _read_csv(file, file.stat().st_mtime_ns).copy()
-    missing = [column for column in needed if column not in table and column != "scope"]
-    if missing:
-        raise DataError(
-            f"{name}.csv has no column {missing[0]!r}", column=missing[0], mend="see the tables in README.md"
-        )
-    if "scope" in needed and "scope" not in table:
-        table["scope"] = None
-    return table
-
-
-@lru_cache(maxsize=8)
-def _read_csv(file: Path, changed: int) -> pd.DataFrame:
-    table = pd.read_csv(file, dtype=dict.fromkeys(("item_id", "rater", "label"), "str"))
-    for column in table.select_dtypes("str"):  # white space is nobody's name: the intake takes it off audits, too
-        table[column] = table[column].str.strip().replace("", None)
-    return table
 
 
 def _span(days: Sequence[date]) -> str:

@@ -12,6 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from rca_lib.audits.beside import index_ratings
 from rca_lib.audits.intake import take_in
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.mapping import read_mapping
@@ -175,6 +176,7 @@ def fill_store(
     ledger = take_in(source, fresh, mapping=mapping, population=files.get("population"), now=now)
     for name, file in files.items():
         shutil.copyfile(file, fresh / file_in_store(name))
+    index_ratings(fresh)
     (fresh / "made_from.json").write_text(json.dumps(made_from, indent=1), encoding="utf-8")
     shutil.rmtree(store, ignore_errors=True)
     fresh.rename(store)

@@ -47,7 +47,8 @@ def main() -> None:
     options = parser.parse_args()
     for name in THREADS:
         os.environ[name] = "1"
-    from rca_lib.audits.store import demo_store, list_periods, list_sites
+    from rca_lib.audits.demo import demo_store
+    from rca_lib.audits.store import list_periods, list_sites
     from rca_lib.batch.grid import plan_runs, read_batch
     from rca_lib.batch.runner import run_grid
 
