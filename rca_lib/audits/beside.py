@@ -26,7 +26,7 @@ def read_events(store: Path | str = "", *, site: str | None = None) -> pd.DataFr
     events = events.reindex(columns=list(dict.fromkeys([*events.columns, "end", "scope", "visibility"])))
     events["start"], events["end"] = pd.to_datetime(events["start"]), pd.to_datetime(events["end"])
     if site is not None:
-        events = events[_of_site(events, site)]
+        events = events[of_site(events, site)]
     return events.sort_values(["start", "event_id"], ignore_index=True)
 
 
@@ -43,7 +43,7 @@ def read_events_until(store: Path, site: str, period: Period) -> pd.DataFrame:
 
 def select_targets(targets: pd.DataFrame, site: str, period: Period) -> pd.DataFrame:
     """Keep the targets of a site that are in force when a period starts."""
-    fits = _of_site(targets, site)
+    fits = of_site(targets, site)
     for name, in_force in (("valid_from", pd.Series.le), ("valid_to", pd.Series.ge)):
         if name in targets:
             limit = pd.to_datetime(targets[name])
@@ -93,7 +93,8 @@ def scan_parquet(files: Sequence[Path]) -> str:
     return f"read_parquet([{paths}], hive_partitioning = false)"
 
 
-def _of_site(table: pd.DataFrame, site: str) -> pd.Series:
+def of_site(table: pd.DataFrame, site: str) -> pd.Series:
+    """Tell which rows of a table have the site in their scope."""
     return pd.Series([parse_scope(scope).get("site", site) == site for scope in table["scope"]], dtype=bool)
 
 

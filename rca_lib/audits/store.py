@@ -22,6 +22,8 @@ import pandas as pd
 
 from rca_lib.audits.beside import (
     RATINGS_INDEX,
+    of_site,
+    read_events,
     read_events_until,
     read_ratings_of,
     read_targets,
@@ -215,15 +217,29 @@ def fingerprint(store: Path, site: str, period: str) -> str:
     whole = [store / "taxonomy.yml"] if rated else [store / "taxonomy.yml", store / "ratings.csv"]
     for file in [*months, *(file for file in whole if file.exists())]:
         digest.update(file.relative_to(store).as_posix().encode() + b"\0" + _hash_file(file, file.stat().st_mtime_ns))
-    ledger = read_ledger(store)
-    read = [(name, getattr(ledger, name)) for name in ("label_scale", "label_order", "benign", "time_zone", "columns")]
-    tables = read_events_until(store, site, covered), select_targets(read_targets(store), site, covered)
-    read.append(("ratings", [rated.get(str(file.parent.relative_to(store))) for file in months]))
-    digest.update(json.dumps([read, *(table.to_csv(index=False) for table in tables)]).encode())
+    read = _write_settings(store, site, _when_changed(store, "ledger.json", "events.csv", "targets.csv"))
+    events = [line for start, line in read[1] if not start >= pd.Timestamp(covered.end)]
+    ratings = [rated.get(str(file.parent.relative_to(store))) for file in months]
+    digest.update(json.dumps([read[0], events, ratings]).encode())
     return digest.hexdigest()
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=1024)
+def _write_settings(
+    store: Path, site: str, changed: tuple[int, ...]
+) -> tuple[tuple[str, ...], list[tuple[pd.Timestamp, str]]]:
+    """Write down how labels are to be read and the targets of a site; and its events, each with its start."""
+    ledger, targets, events = read_ledger(store), read_targets(store), read_events(store, site=site)
+    settings = [getattr(ledger, name) for name in ("label_scale", "label_order", "benign", "time_zone", "columns")]
+    lines = zip(events["start"], map(str, events.astype(str).to_numpy().tolist()), strict=True)
+    return (json.dumps(settings), targets[of_site(targets, site)].to_csv(index=False)), list(lines)
+
+
+def _when_changed(store: Path, *names: str) -> tuple[int, ...]:
+    return tuple((store / name).stat().st_mtime_ns if (store / name).exists() else 0 for name in names)
+
+
+@lru_cache(maxsize=4096)
 def _hash_file(file: Path, changed: int) -> bytes:
     return hashlib.sha256(file.read_bytes()).digest()
 
