@@ -109,6 +109,12 @@ def test_paths_are_seen_from_the_batch_file(batch_file):
         ("parameters: {alpha: nan}\n", "parameters: alpha is 'nan', but deep.ipynb wants float"),
         ("parameters: {dimensions: policy}\n", "parameters: dimensions is 'policy', but deep.ipynb wants list[str]"),
         ("parameters: {site: x}\n", "parameters: 'site' is set by the batch itself"),
+        (
+            "parameters: {alpha: 'db://ana:pw@x'}\n",
+            "alpha is an address with a password: put it into an environment var",
+        ),
+        ("parameters: {dimensions: [a, 'db://:pw@x']}\n", "dimensions is an address with a password"),
+        ("title: see https://ana:pw@x\n", "title is an address with a password"),
         ("timeout_seconds: 0\nbaseline_periods: -1\n", "baseline_periods is '-1', not a whole number from 0; timeout_"),
     ],
 )
@@ -140,6 +146,24 @@ def test_a_file_that_is_no_batch_is_refused(batch_file, text, says):
     with pytest.raises(ValueError, match=r"demo\.yml") as caught:
         read_batch(batch_file)
     assert says in str(caught.value)
+
+
+def test_a_parameter_without_a_value_has_to_be_given(batch_file):
+    write_notebook(batch_file.parent / "deep.ipynb", DEEP_DIVE + "name: str\nevents: str  # a table\n")
+    (batch_file.parent / "e.csv").touch()
+    with pytest.raises(ValueError) as caught:
+        plan(batch_file, "events: e.csv\n")
+    assert str(caught.value) == f"{batch_file}: parameters: name is missing; deep.ipynb has no value for it"
+    with pytest.raises(ValueError, match=r"demo.yml: events is missing; deep.ipynb has no value for it"):
+        plan(batch_file, "parameters: {name: x}\n")
+    runs = plan(batch_file, "events: e.csv\nparameters: {name: x}\n")
+    assert runs[0].parameters["name"] == "x"
+
+
+def test_no_error_repeats_a_password(batch_file):
+    with pytest.raises(ValueError) as caught:
+        plan(batch_file, "parameters: {order: 'db://ana:hunter2@x'}\n")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_a_missing_batch_file_is_named(tmp_path):

@@ -6,6 +6,7 @@ import ast
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +37,7 @@ NOTEBOOKS = {
 KINDS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "list[str]": list[str]}
 READING = ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)
 KINDS |= {f"{name} | None": kind | None for name, kind in KINDS.items()}
+PASSWORD = re.compile(r"(\w://)[^\s/@:\"]*:[^\s/@\"]+@")  # in an address
 
 
 def _find(path: Path, batch_file: ValidationInfo) -> Path:
@@ -123,6 +125,7 @@ def read_batch(path: Path | str) -> Batch:
         if not isinstance(node, yaml.MappingNode):
             raise ValueError(f"{path}: must hold lines `key: value`")
         raw = {key: value for key, value in _plain(node, path).items() if value is not None}
+        _refuse_passwords(raw, path)
         batch = Batch.model_validate(raw, context=path)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
@@ -152,7 +155,8 @@ def plan_runs(
     Raises
     ------
     ValueError
-        If a site or a period is not in the data, a parameter is unknown or of the wrong type, or nothing is left.
+        If a site or a period is not in the data, a parameter is unknown, missing or of the wrong type, or nothing is
+        left.
     """
     months = {name: [parse_period(month) for month in periods_in_data[name]] for name in sites_in_data}
     declared = {kind: _read_parameters(path) for kind, path in batch.notebooks.items() if path}
@@ -183,6 +187,16 @@ def _plain(node: yaml.Node, path: Path) -> Any:
     return values
 
 
+def _refuse_passwords(raw: Mapping[str, Any], path: Path) -> None:
+    # The values stand in every report; those of environment variables are blotted out of it.
+    for key, value in raw.items():
+        if isinstance(value, dict):
+            _refuse_passwords(value, path)
+        elif PASSWORD.search(json.dumps(value, ensure_ascii=False)):
+            mend = "put it into an environment variable, name that under `environment`, and let the notebook read it"
+            raise ValueError(f"{path}: {key} is an address with a password: {mend}")
+
+
 def _explain(error: ValidationError) -> str:
     fields, faults = Batch.model_fields, {}
     for fault in error.errors():
@@ -199,8 +213,8 @@ def _nearest(name: str, known: Iterable[str]) -> str:
     return f"; the nearest known is {close[0]!r}" if close else ""
 
 
-def _read_parameters(notebook: Path) -> dict[str, str]:
-    """Return the types of a notebook's parameters as its tagged cell writes them."""
+def _read_parameters(notebook: Path) -> dict[str, ast.AnnAssign]:
+    """Return the lines of a notebook's tagged cell, `name: type = value`, by name; the value may be missing."""
     try:
         cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
         tagged = [cell for cell in cells if "parameters" in cell["metadata"].get("tags", ())]
@@ -212,11 +226,11 @@ def _read_parameters(notebook: Path) -> dict[str, str]:
         if not (isinstance(line, ast.AnnAssign) and ast.unparse(line.annotation) in KINDS):
             known = ", ".join(KINDS)
             raise ValueError(f"{notebook}: parameters: `{ast.unparse(line)}` is not `name: type = value`, type {known}")
-        kinds[ast.unparse(line.target)] = ast.unparse(line.annotation)
+        kinds[ast.unparse(line.target)] = line
     return kinds
 
 
-def _check_names(batch: Batch, declared: Mapping[str, Mapping[str, str]], given: Mapping[str, Any]) -> None:
+def _check_names(batch: Batch, declared: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> None:
     own = {*Batch.model_fields, *given, "site", "period", "output"}
     known = {name for kinds in declared.values() for name in kinds} - own
     for name in batch.parameters:
@@ -251,15 +265,21 @@ def _has_audits(months: Iterable[Period], period: Period) -> bool:
     return any(month.start < period.end and period.start < month.end for month in months)
 
 
-def _run(batch: Batch, kind: str, kinds: Mapping[str, str], values: Mapping[str, Any]) -> Run:
+def _run(batch: Batch, kind: str, lines: Mapping[str, ast.AnnAssign], values: Mapping[str, Any]) -> Run:
     notebook, site, period = batch.notebooks[kind], values.get("site"), values.get("period")
     filled = {name: value for name, value in values.items() if value is not None} | dict(batch.parameters)
     parameters = {}
-    for name in (name for name in kinds if name in filled):
+    for name, line in lines.items():
+        wanted = ast.unparse(line.annotation)
+        if name not in filled:
+            if line.value is None and name != "output":
+                where = "" if name in Batch.model_fields else "parameters: "
+                raise ValueError(f"{batch._source}: {where}{name} is missing; {notebook.name} has no value for it")
+            continue
         try:
-            parameters[name] = TypeAdapter(KINDS[kinds[name]], config=READING).validate_python(filled[name])
+            parameters[name] = TypeAdapter(KINDS[wanted], config=READING).validate_python(filled[name])
         except ValidationError:
-            about = f"{name} is {filled[name]!r}, but {notebook.name} wants {kinds[name]}"
+            about = f"{name} is {filled[name]!r}, but {notebook.name} wants {wanted}"
             raise ValueError(f"{batch._source}: parameters: {about}") from None
     folder, before = f"_{kind}", ""
     if site is not None:
