@@ -16,13 +16,16 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+from jupyter_client.jsonutil import json_default
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import LocalProvisioner
+from jupyter_client.session import json_packer
 
 from rca_lib.batch.processes import end_with_parent
 
-COMMAND = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+PACKER = f"--Session.packer={__name__}.pack"
+COMMAND = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", PACKER]
 
 
 class ForkedKernel:
@@ -109,6 +112,14 @@ def manage_kernel(kernel: ForkedKernel | None = None) -> type[AsyncKernelManager
     return Manager
 
 
+def pack(message: object) -> bytes:
+    """Return a message as JSON; a lone surrogate, which would take the message with it, becomes "?"."""
+    try:
+        return json_packer(message)
+    except UnicodeEncodeError:
+        return json.dumps(message, default=json_default, ensure_ascii=False).encode("utf-8", "replace")
+
+
 def _become_kernel(worker: int, orders: int, log: Path) -> None:
     os.setsid()  # a group of its own: what is sent to the kernel reaches what it started
     end_with_parent(worker)
@@ -126,8 +137,11 @@ def _become_kernel(worker: int, orders: int, log: Path) -> None:
     sys.argv = ["ipykernel_launcher", *arguments]
     from ipykernel.kernelapp import IPKernelApp
 
-    # ipykernel reads whose child it is when it is imported, which was long ago.
-    IPKernelApp.launch_instance(argv=[*arguments, f"--IPKernelApp.parent_handle={worker}"])
+    # ipykernel reads whose child it is when it is imported, which was long ago; so does what shows figures whose shell.
+    kernel = IPKernelApp.instance()
+    kernel.initialize([*arguments, f"--IPKernelApp.parent_handle={worker}"])
+    kernel.shell.enable_matplotlib("inline")
+    kernel.start()
     os._exit(0)
 
 

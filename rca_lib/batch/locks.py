@@ -62,6 +62,7 @@ def private_folder() -> Iterator[Path]:
         try:
             yield folder
         finally:
+            end_named(HOME, str(folder))  # what a process left whose parents were killed
             shutil.rmtree(folder, ignore_errors=True)
 
 

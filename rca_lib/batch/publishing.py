@@ -29,7 +29,14 @@ def sweep(run: Run, out: Path) -> Path:
         old.rename(final)
     for folder in (new, old):
         shutil.rmtree(folder, ignore_errors=True)
+        if folder.is_file():  # a notebook may put anything into the place of its folder
+            folder.unlink()
     return new
+
+
+def list_files(folder: Path) -> list[Path]:
+    """Return the files of a report; not its links, whose files are others', nor its pipes, which nobody fills."""
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.is_symlink()]
 
 
 def keep_before(run: Run, new: Path, inputs: Mapping[str, str]) -> dict[str, Any] | None:
@@ -60,7 +67,6 @@ def publish(
 ) -> None:
     """Write what the run still owes, the record last, and put its folder into its place."""
     (new / "report.html").write_text(page, encoding="utf-8")
-    files = (file for file in sorted(new.rglob("*")) if file.is_file())
     record = asdict(run) | {
         "notebook": run.notebook.name,
         "outcome": "failed" if failure else "succeeded",
@@ -71,7 +77,7 @@ def publish(
         "versions": list_versions(),
         "commit": read_commit(),
         "inputs": dict(inputs),
-        "files": {file.relative_to(new).as_posix(): hash_file(file) for file in files},
+        "files": {file.relative_to(new).as_posix(): hash_file(file) for file in list_files(new)},
     }
     (new / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     _put(new, new.with_name(Path(run.folder).name))
@@ -93,7 +99,7 @@ def frame_of(run: Run) -> dict[str, str]:
 
 def _put(new: Path, final: Path) -> None:
     """Put a folder into the place of another so that there is always one of the two, whatever happens."""
-    for path in (*new.rglob("*"), new):
+    for path in (*list_files(new), *(path for path in new.rglob("*") if path.is_dir()), new):
         _sync(path)
     if not final.exists():
         new.rename(final)

@@ -60,7 +60,9 @@ def run_grid(
         raise ValueError("two runs have the same folder")
     for run in runs:
         sweep(run, out)
-    secrets = tuple(os.environ[name] for name in environment if len(os.environ[name]) >= SECRET)
+    values = [os.environ[name] for name in environment]
+    # A notebook's file holds what was printed line by line.
+    secrets = tuple(part for value in values for part in (value, *value.splitlines()) if len(part) >= SECRET)
     kept_names = [name for name in (*HANDED_ON, *environment) if name in os.environ]
     variables = {name: os.environ[name] for name in kept_names} | FIXED
     outcomes: dict[str, Outcome] = {}
@@ -118,6 +120,7 @@ class _Job:
             publish(run, new, write_failure(run, failure), failure, **told)
             return read_outcome(run, self.out)
         except OSError as unwritten:
+            sweep(run, self.out)
             return Outcome(run, "failed", 0.0, f"{failure}; and the report cannot be written: {unwritten}")
 
     def _attempt(self, run: Run, attempt: int) -> dict[str, Any]:

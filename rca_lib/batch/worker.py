@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import logging
 import os
@@ -22,18 +23,18 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from rca_lib.batch.grid import Run
+from rca_lib.batch.grid import PASSWORD, Run
 from rca_lib.batch.kernels import ForkedKernel, manage_kernel
 from rca_lib.batch.processes import adopt_orphans, end_children, end_with_parent, limit_memory
-from rca_lib.batch.publishing import frame_of, keep_before, publish, sweep, write_failure
+from rca_lib.batch.publishing import frame_of, keep_before, list_files, publish, sweep, write_failure
 from rca_lib.batch.records import CLAIMS, Failure, read_commit, read_json
 from rca_lib.reporting.history import tell_changes
 from rca_lib.reporting.html import export_html
 
 OWED = ("findings.json", "claims.json")
 STARTS_WITHIN = 180  # seconds for a kernel; a busy machine takes long
-LONGEST = 1_000_000  # characters of one output that are kept
-WRITTEN = (".ipynb", ".json", ".csv", ".html", ".txt", ".md")  # what a secret is blotted out of
+# What a secret is blotted out of.
+WRITTEN = (".csv", ".html", ".ipynb", ".json", ".log", ".md", ".svg", ".tsv", ".txt", ".xml", ".yaml", ".yml")
 DEAD = ("DeadKernelError", "NoStart")  # what another attempt may mend
 
 
@@ -81,7 +82,7 @@ def make_report(
     halted = _execute(run, new, manager)
     if halted and halted.exception in DEAD and attempt == 1:
         return {"failure": asdict(halted), "again": True}
-    for file in new.rglob("*"):
+    for file in list_files(new):
         if file.suffix in WRITTEN:
             file.write_bytes(_blot(file.read_bytes(), secrets))
     node = nbformat.read(new / "report.ipynb", as_version=4)
@@ -130,7 +131,6 @@ def _execute(run: Run, new: Path, manager: type[AsyncKernelManager]) -> Failure 
             execution_timeout=run.timeout_seconds,
             shutdown_kernel="immediate",
             record_timing=False,
-            coalesce_streams=True,
         )
     except PapermillExecutionError:
         return None
@@ -145,16 +145,14 @@ def _execute(run: Run, new: Path, manager: type[AsyncKernelManager]) -> Failure 
 
 def _blot(text: bytes, secrets: Sequence[str]) -> bytes:
     for secret in secrets:
-        for spelling in (secret, json.dumps(secret)[1:-1], json.dumps(json.dumps(secret)[1:-1])[1:-1]):
-            text = text.replace(spelling.encode(), b"***")
-    return re.sub(rb"(\w://)[^\s/@:\"]+:[^\s/@\"]+@", rb"\1***@", text)
+        for said in (secret, html.escape(secret), html.escape(secret, quote=False)):
+            for spelling in (said, json.dumps(said)[1:-1], json.dumps(json.dumps(said)[1:-1])[1:-1]):
+                text = text.replace(spelling.encode(errors="surrogateescape"), b"***")
+    return re.sub(PASSWORD.pattern.encode(), rb"\1***@", text)
 
 
 def _tidy(node: NotebookNode) -> int:
-    """Take out the marks and times that Papermill leaves, so that the same run is the same file; count cells begun.
-
-    What a cell printed is cut where it is very long.
-    """
+    """Take out the marks and times that Papermill leaves, so that the same run is the same file; count cells begun."""
     node.cells = [cell for cell in node.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", ())]
     node.metadata.pop("papermill", None)
     begun = 0
@@ -162,10 +160,6 @@ def _tidy(node: NotebookNode) -> int:
         begun = number if cell.metadata.pop("papermill", {}).get("start_time") else begun
         if "injected-parameters" in cell.metadata.get("tags", ()):
             cell.id = "injected-parameters"
-        for output in cell.get("outputs", ()):
-            if output.output_type == "stream" and len(output.text) > LONGEST:
-                rest = len(output.text) - LONGEST
-                output.text = f"{output.text[:LONGEST]}\n… {rest:,} more characters were printed.\n"
     return begun
 
 
