@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,10 +55,9 @@ def main() -> None:
     """Run the command line; every error is one readable message and an exit status other than 0."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # several threads each wait for one another where several processes run
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # by way of all that clears away what was started
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
+        sys.exit(app(standalone_mode=False))  # it returns the status of a command that left by typer.Exit
     except typer.Abort:
         _fail("Stopped.", 130)
     except (DataError, ValueError, OSError) as problem:

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,8 @@ class ForkedKernel:
 
     def begin(self, arguments: list[str], environment: dict[str, str]) -> None:
         """Let it start on a connection file."""
-        with open(self._order, "w") as order:  # noqa: PTH123  a descriptor
+        # One that was killed meanwhile is found dead when it does not answer.
+        with suppress(BrokenPipeError), open(self._order, "w") as order:  # noqa: PTH123  a descriptor
             json.dump([arguments, environment], order)
 
     def poll(self) -> int | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -58,15 +59,13 @@ def run_grid(
         raise ValueError(f"the environment variable {unset[0]} is not set")
     if len({run.folder for run in runs}) < len(runs):
         raise ValueError("two runs have the same folder")
-    for run in runs:
-        sweep(run, out)
     values = [os.environ[name] for name in environment]
     # A notebook's file holds what was printed line by line.
     secrets = tuple(part for value in values for part in (value, *value.splitlines()) if len(part) >= SECRET)
     kept_names = [name for name in (*HANDED_ON, *environment) if name in os.environ]
     variables = {name: os.environ[name] for name in kept_names} | FIXED
     outcomes: dict[str, Outcome] = {}
-    with private_folder() as home, ThreadPoolExecutor(max(1, workers)) as threads:
+    with _swept(runs, out), private_folder() as home, ThreadPoolExecutor(max(1, workers)) as threads:
         variables |= {HOME: str(home), "IPYTHONDIR": str(home)}
         with Workers(home, variables, warm=not cold) as staff:
             job = _Job(out, staff, force, secrets, {run.folder: Event() for run in runs})
@@ -79,6 +78,17 @@ def run_grid(
             finally:
                 threads.shutdown(wait=False, cancel_futures=True)
     return tuple(outcomes[run.folder] for run in runs)
+
+
+@contextmanager
+def _swept(runs: Sequence[Run], out: Path) -> Iterator[None]:
+    for run in runs:
+        sweep(run, out)
+    try:
+        yield
+    finally:  # a batch that was stopped leaves no report half made
+        for run in runs:
+            sweep(run, out)
 
 
 @dataclass(frozen=True, slots=True)
