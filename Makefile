@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check lab bench bench-batch lock clean
+.PHONY: help setup demo test lint check lab bench bench-batch bench-faults lock clean
 
 help:     ## what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*## /\t/' | expand -t 14
@@ -49,6 +49,9 @@ bench: build/peers build/peers_truth ## the tables of "Since when" and "Whose er
 
 bench-batch: setup ## how fast a batch runs, beside Papermill and the bare analysis (about five minutes)
 	@$(BIN)/python tests/benchmarks/bench_batch.py $(BENCH_BATCH)
+
+bench-faults: setup ## kills processes of a batch at random moments, then counts what 500 runs leave (about half an hour)
+	@$(BIN)/python tests/benchmarks/bench_faults.py $(BENCH_FAULTS)
 
 lock: ## pin the newest versions anew (needs uv)
 	uv pip compile pyproject.toml --extra dev --python-version 3.11 --generate-hashes --no-header --no-annotate --upgrade --quiet --output-file requirements.lock
