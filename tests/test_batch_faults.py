@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +222,15 @@ def test_no_secret_is_written_however_it_is_spelled(grid):
     for file in written:
         assert [secret for secret in KEPT_BACK if secret in file.read_text()] == [], file
     assert [secret for secret in KEPT_BACK if secret in grid.outcomes["tells"].error] == []
+
+
+def test_a_run_that_cannot_even_start_fails_alone_and_its_earlier_report_stands(grid):
+    run = replace(grid.outcomes["modest"].run, notebook=grid.folder / "gone.ipynb")
+    other = replace(grid.outcomes["thread"].run, notebook=grid.folder / "gone_too.ipynb")
+    outcomes = run_grid([run, other], grid.folder)
+    assert [outcome.outcome for outcome in outcomes] == ["failed"] * 2
+    assert outcomes[0].error.startswith("FileNotFoundError: ") and "gone.ipynb" in outcomes[0].error
+    assert is_whole(grid.report("modest"), read_record(grid.report("modest")))
 
 
 SAME = [

@@ -109,6 +109,10 @@ class _Job:
             if due or find_reason(run, self.out, self._final_inputs(run)):
                 return self._run(run)
             return read_outcome(run, self.out, kept=True)
+        except OSError as problem:  # its notebook is gone, or no process can be started: the others go on
+            if self.staff.closed:
+                raise
+            return Outcome(run, "failed", 0.0, str(Failure(type(problem).__name__, str(problem))))
         finally:
             self.ended[run.folder].set()
 
