@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event, Timer
+from threading import Event, Semaphore, Timer
 from typing import Any
 
 from rca_lib.batch.grid import Run
@@ -65,13 +65,16 @@ def run_grid(
     kept_names = [name for name in (*HANDED_ON, *environment) if name in os.environ]
     variables = {name: os.environ[name] for name in kept_names} | FIXED
     outcomes: dict[str, Outcome] = {}
-    with _swept(runs, out), private_folder() as home, ThreadPoolExecutor(max(1, workers)) as threads:
+    with _swept(runs, out), private_folder() as home, ThreadPoolExecutor(max(1, workers) + 1) as threads:
         variables |= {HOME: str(home), "IPYTHONDIR": str(home)}
         with Workers(home, variables, warm=not cold) as staff:
-            job = _Job(out, staff, force, secrets, {run.folder: Event() for run in runs})
+            running, ended = Semaphore(max(1, workers)), {run.folder: Event() for run in runs}
+            job = _Job(out, staff, force, secrets, running, ended)
             try:
                 for stage in sorted({run.stage for run in runs}):
-                    made = [threads.submit(job.make, run) for run in runs if run.stage == stage]
+                    # By period: what a report waits for must not stand behind it.
+                    due = sorted((run for run in runs if run.stage == stage), key=lambda run: run.period or "")
+                    made = [threads.submit(job.make, run) for run in due]
                     for outcome in map(Future.result, as_completed(made)):
                         outcomes[outcome.run.folder] = outcome
                         on_progress(outcome)
@@ -93,12 +96,13 @@ def _swept(runs: Sequence[Run], out: Path) -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """What all runs share; `ended` says of each folder that its report will not change any more."""
+    """What all runs share: so many notebooks may be `running`; `ended` says of each folder that its report stays."""
 
     out: Path
     staff: Workers
     force: bool
     secrets: tuple[str, ...]
+    running: Semaphore
     ended: Mapping[str, Event]
 
     def make(self, run: Run) -> Outcome:
@@ -141,14 +145,17 @@ class _Job:
         told = asdict(run) | {"notebook": str(run.notebook)}
         job = {"run": told, "out": str(self.out), "attempt": attempt, "secrets": self.secrets, "parent": os.getpid()}
         late = Event()
-        with self.staff.start() as worker:
+        with ExitStack() as slot, ExitStack() as life:
+            slot.enter_context(self.running)
+            worker = life.enter_context(self.staff.start())
             timer = Timer(run.deadline_seconds, lambda: (late.set(), worker.stop()))
             timer.daemon = True
             timer.start()
             answer = worker.ask(job)
+            timer.cancel()
+            slot.close()  # what is left takes little, and may have to wait for the period before: the next may run
             if answer == "executed":
                 answer = worker.ask(self._final_inputs(run))
-            timer.cancel()
         lost = Failure("Deadline", f"the run took longer than {run.deadline_seconds} s") if late.is_set() else LOST
         return answer or {"failure": asdict(lost), "again": not late.is_set()}
 

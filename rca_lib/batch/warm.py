@@ -94,6 +94,7 @@ def serve(descriptor: int) -> None:
 
 
 def _import_all() -> None:
+    gc.disable()  # nothing of what is imported will ever be garbage
     # jsonschema would build the grammar of web addresses, for a second, which nothing here reads.
     sys.modules["rfc3987_syntax"] = None
     import rca_lib
@@ -112,8 +113,8 @@ def _import_all() -> None:
     threads = len([*Path("/proc/self/task").iterdir()]) if sys.platform == "linux" else threading.active_count()
     if threads > 1:
         raise RuntimeError(f"{threads} threads run after the imports: a fork would lack all but one")
-    gc.collect()
     gc.freeze()  # what all share stays out of the collector, which would copy it by touching it
+    gc.enable()
 
 
 def _become_worker(parent: int, descriptors: list[int], log: Path) -> None:

@@ -13,7 +13,7 @@ The same site-periods of the synthetic audits are reported, in one run on one ma
   processes as there are workers, each of which has imported everything and called it once before the clock starts.
 
 Seconds are of wall time, the least of the repeats; memory is the most that all processes of a contestant had to
-themselves at one time (proportional set size), over the number of workers (Linux).
+themselves at one time (proportional set size), over the number of workers, in a shorter run of its own (Linux).
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ import argparse
 import ast
 import json
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -56,20 +55,21 @@ def main() -> None:
     months = {site: list_periods(store, site) for site in list_sites(store)}
     planned = plan_runs(read_batch(ROOT / "parameters" / "demo.yml"), months, months, given={"store": str(store)})
     runs = [run for run in planned if run.site][: options.runs]
-    contestants: dict[str, Callable[[Path], object]] = {
-        "papermill, one": partial(run_papermill, runs, 1),
-        "papermill, pool": partial(run_papermill, runs, options.workers),
-        "cold": lambda out: run_grid(runs, out, workers=options.workers, cold=True),
-        "warm": lambda out: run_grid(runs, out, workers=options.workers),
-        "function": partial(run_function, runs, options.workers),
+    contestants: dict[str, Callable[[list, Path], object]] = {
+        "papermill, one": partial(run_papermill, workers=1),
+        "papermill, pool": partial(run_papermill, workers=options.workers),
+        "cold": partial(run_grid, workers=options.workers, cold=True),
+        "warm": partial(run_grid, workers=options.workers),
+        "function": partial(run_function, workers=options.workers),
     }
     seconds = dict.fromkeys(contestants, float("inf"))
     memory = dict.fromkeys(contestants, 0.0)
     for _ in range(options.repeats):
         for name, contestant in contestants.items():
-            taken, most = measure(contestant)
-            seconds[name], memory[name] = min(seconds[name], taken), max(memory[name], most)
-            print(f"{name}: {taken:.1f} s", file=sys.stderr)  # noqa: T201
+            seconds[name] = min(seconds[name], measure(contestant, runs))
+            print(f"{name}: {seconds[name]:.1f} s", file=sys.stderr)  # noqa: T201
+    for name, contestant in contestants.items():  # apart: to look at memory takes time
+        memory[name] = weigh(contestant, runs[: 2 * options.workers])
     print(f"{len(runs)} site-periods, {options.workers} workers\n")  # noqa: T201
     print("| | seconds | papermill, one | papermill, pool | over the function | MB a worker |")  # noqa: T201
     print("|---|---|---|---|---|---|")  # noqa: T201
@@ -80,28 +80,32 @@ def main() -> None:
         print(f"| {name} | {seconds[name]:.1f} | {ratios} | {each:,.0f} |")  # noqa: T201
 
 
-def measure(contestant: Callable[[Path], object]) -> tuple[float, float]:
-    """Return the seconds that a contestant takes, or says that it took, and the most megabytes of its processes."""
-    out = Path(tempfile.mkdtemp(prefix="bench-"))
+def measure(contestant: Callable[[list, Path], object], runs: list) -> float:
+    """Return the seconds that a contestant takes, or says that it took."""
+    with tempfile.TemporaryDirectory(prefix="bench-") as out:
+        clock = time.perf_counter()
+        told = contestant(runs, Path(out))
+        return told if isinstance(told, float) else time.perf_counter() - clock
+
+
+def weigh(contestant: Callable[[list, Path], object], runs: list) -> float:
+    """Return the most megabytes that the processes of a contestant have to themselves at one time."""
     most, ended = [0.0], threading.Event()
     watch = threading.Thread(target=_watch, args=(most, ended))
     watch.start()
-    clock = time.perf_counter()
-    told = contestant(out)
-    taken = told if isinstance(told, float) else time.perf_counter() - clock
+    measure(contestant, runs)
     ended.set()
     watch.join()
-    shutil.rmtree(out)
-    return taken, most[0]
+    return most[0]
 
 
-def run_papermill(runs: list, workers: int, out: Path) -> None:
+def run_papermill(runs: list, out: Path, *, workers: int) -> None:
     """Run notebooks by Papermill as it is, in one process or in a pool."""
     with ProcessPoolExecutor(workers, get_context("spawn"), _forget_threads) as pool:
         list(pool.map(partial(_papermill_one, out=out), runs))
 
 
-def run_function(runs: list, workers: int, out: Path) -> float:
+def run_function(runs: list, out: Path, *, workers: int) -> float:
     """Run the cells of notebooks as a function in warm processes; return the seconds from when they are warm."""
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         warm = [pool.submit(_call_cells, runs[0]) for _ in range(4 * workers)]
