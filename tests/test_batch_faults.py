@@ -11,6 +11,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from rca_lib.batch.grid import Run
+from rca_lib.batch.processes import list_named
 from rca_lib.batch.records import Outcome, is_whole, read_record
 from rca_lib.batch.runner import run_grid
 
@@ -132,18 +133,6 @@ def grid(tmp_path_factory):
         yield Grid(folder / "reports", Path(temporary), dict(zip(FAULTS, outcomes, strict=True)))
 
 
-def list_processes(temporary: Path) -> list[int]:
-    """Return the processes that were started for a batch whose private folder lies in this one."""
-    found = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if f"RCA_HOME={temporary}/".encode() in environment.read_bytes():
-                found.append(int(environment.parent.name))
-        except OSError:
-            continue
-    return found
-
-
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_run_ends_as_it_has_to_and_says_so(grid, name):
     outcome, record, fault = grid.outcomes[name], read_record(grid.report(name)), FAULTS[name]
@@ -158,7 +147,7 @@ def test_a_run_ends_as_it_has_to_and_says_so(grid, name):
 
 
 def test_nothing_is_left_behind(grid):
-    assert list_processes(grid.temporary) == []
+    assert list_named(f"RCA_HOME={grid.temporary}/") == []
     assert [*grid.temporary.iterdir()] == []
     assert [path for path in grid.folder.rglob("*") if path.name.startswith(".")] == []
 

@@ -15,6 +15,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from rca_lib.batch.processes import list_named
 from rca_lib.batch.records import is_whole, read_record
 
 SITES = ("bogota", "lisbon")
@@ -79,18 +80,7 @@ class Project:
     def left(self) -> list[object]:
         """Return the processes of this project, its unpublished reports and what lies in the temporary folder."""
         hidden = [path for path in self.reports.rglob(".*") if path.is_dir()]
-        return [*list_processes(f"RCA_HOME={self.temporary}/"), *hidden, *self.temporary.iterdir()]
-
-
-def list_processes(words: str) -> list[int]:
-    found = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if words.encode() in environment.read_bytes():
-                found.append(int(environment.parent.name))
-        except OSError:
-            continue
-    return found
+        return [*list_named(f"RCA_HOME={self.temporary}/"), *hidden, *self.temporary.iterdir()]
 
 
 def parent_of(process: int) -> int:
@@ -187,7 +177,7 @@ def test_whatever_is_killed_no_report_is_half_and_the_next_run_completes_the_bat
             os.kill(victims[name], signal.SIGKILL)
         batch.communicate(timeout=60)
         patience = time.monotonic() + 20
-        while list_processes(f"RCA_HOME={project.temporary}/"):
+        while list_named(f"RCA_HOME={project.temporary}/"):
             assert time.monotonic() < patience, kind
             time.sleep(0.02)
         if "runner" in kind:

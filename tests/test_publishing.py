@@ -1,6 +1,7 @@
 """Publishing and its records: a report stands only while nothing that it came from, and nothing in it, has changed."""
 
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -9,7 +10,7 @@ import pytest
 from rca_lib.batch import publishing
 from rca_lib.batch.grid import Run
 from rca_lib.batch.publishing import publish, sweep, write_failure
-from rca_lib.batch.records import Failure, Outcome, find_reason, list_inputs, read_outcome
+from rca_lib.batch.records import Failure, Outcome, find_reason, is_whole, list_inputs, read_outcome, read_record
 from rca_lib.findings import DataError
 
 NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)
@@ -126,3 +127,12 @@ def test_a_failure_page_escapes_what_it_tells(run):
 def test_a_failure_page_hands_on_the_mend_of_the_data(run):
     error = str(DataError("no labels", column="label", mend="name the column <in> the mapping"))
     assert "<p>Name the column &lt;in&gt; the mapping.</p>" in write_failure(run, Failure("DataError", error))
+
+
+def test_a_file_that_was_spoilt_behind_the_clock_is_found_where_nothing_is_trusted(run, tmp_path):
+    make_report(run, tmp_path)
+    folder = tmp_path / run.folder
+    (folder / "claims.json").write_text("[ ]")
+    os.utime(folder / "claims.json", ns=(0, 0))
+    assert why(run, tmp_path) == ""
+    assert not is_whole(folder, read_record(folder))

@@ -121,6 +121,13 @@ def test_the_fingerprint_holds_the_ratings_of_its_own_items_alone(tmp_path):
     assert fingerprint(store, "lisbon", "2026-01") != january
 
 
+def test_ratings_without_their_columns_are_refused_before_anything_is_made_of_them(tmp_path):
+    shutil.copytree(demo_store(), tmp_path / "copy")
+    (tmp_path / "copy" / "ratings.csv").write_text("item,rater\n1,a\n")
+    with pytest.raises(DataError, match=r"ratings\.csv has no column 'item_id'"):
+        index_ratings(tmp_path / "copy")
+
+
 def test_the_fingerprint_changes_with_how_labels_are_read(tmp_path):
     shutil.copytree(demo_store(), tmp_path / "copy")
     before = fingerprint(tmp_path / "copy", "lisbon", "2026-02")

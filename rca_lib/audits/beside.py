@@ -65,17 +65,16 @@ def index_ratings(store: Path) -> None:
 
     Call it when the ratings of a store or its audits have changed.
     """
-    file, index = store / "ratings.csv", store / RATINGS_INDEX
+    ratings, index = _read_table(store, "ratings", columns(RATINGS, "required")), store / RATINGS_INDEX
     index.unlink(missing_ok=True)
-    if not file.exists():
+    if ratings.empty:
         return
-    audits = [*store.glob("site=*/month=*/audits.parquet")]
-    scan = scan_parquet(audits).replace("hive_partitioning = false", "hive_partitioning = false, filename = 'file'")
-    found = duckdb.connect().execute(
-        f"with items as (select distinct file, item_id from {scan}), lines as (select trim(item_id) as item_id, "
-        "t::varchar as line from read_csv(?, all_varchar = true) t) "
-        "select file, sha256(string_agg(line, chr(10) order by line)) from items join lines using (item_id) group by 1",
-        [str(file)],
+    engine = duckdb.connect().register("ratings", ratings)
+    scan = scan_parquet([*store.glob("site=*/month=*/audits.parquet")], told="filename = 'file'")
+    found = engine.execute(
+        f"with items as (select distinct file, item_id from {scan}) "
+        "select file, sha256(string_agg(ratings::varchar, chr(10) order by ratings::varchar)) "
+        "from items join ratings using (item_id) group by file"
     )
     hashes = {str(Path(name).parent.relative_to(store)): digest for name, digest in found.fetchall()}
     index.write_text(json.dumps(hashes, indent=1, sort_keys=True), encoding="utf-8")
@@ -87,10 +86,10 @@ def read_taxonomy_of(store: Path) -> Taxonomy:
     return read_taxonomy(file if file.exists() else None)
 
 
-def scan_parquet(files: Sequence[Path]) -> str:
-    """Return the SQL that reads Parquet files as one table."""
+def scan_parquet(files: Sequence[Path], *, told: str = "filename = false") -> str:
+    """Return the SQL that reads Parquet files as one table; `told` is a further option of DuckDB's."""
     paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{paths}], hive_partitioning = false)"
+    return f"read_parquet([{paths}], hive_partitioning = false, {told})"
 
 
 def of_site(table: pd.DataFrame, site: str) -> pd.Series:

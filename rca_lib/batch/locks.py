@@ -62,14 +62,14 @@ def private_folder() -> Iterator[Path]:
         try:
             yield folder
         finally:
-            end_named(HOME, str(folder))  # what a process left whose parents were killed
+            end_named(f"{HOME}={folder}")  # what a process left whose parents were killed
             shutil.rmtree(folder, ignore_errors=True)
 
 
 def _clear(folder: Path) -> None:
     with suppress(OSError), (folder / LOCK).open("r+") as lock:
         if _take(lock):
-            end_named(HOME, str(folder))
+            end_named(f"{HOME}={folder}")
             shutil.rmtree(folder, ignore_errors=True)
 
 

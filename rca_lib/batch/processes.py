@@ -40,14 +40,21 @@ def end_children(besides: Collection[int] = ()) -> None:
                 os.waitpid(child, 0)
 
 
-def end_named(variable: str, value: str) -> None:
-    """Kill every process whose environment began with this variable at this value (Linux)."""
-    wanted = f"{variable}={value}".encode()
+def list_named(words: str) -> list[int]:
+    """Return the other processes in whose first environment a variable is, or starts with, these words (Linux)."""
+    found = []
     for environment in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):
-            process = int(environment.parent.name)
-            if process != os.getpid() and wanted in environment.read_bytes().split(b"\0"):
-                os.kill(process, signal.SIGKILL)
+        with suppress(OSError):  # it has just ended, or is somebody else's
+            if any(one.startswith(words.encode()) for one in environment.read_bytes().split(b"\0")):
+                found.append(int(environment.parent.name))
+    return [process for process in found if process != os.getpid()]
+
+
+def end_named(words: str) -> None:
+    """Kill the processes of `list_named`."""
+    for process in list_named(words):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def limit_memory(megabytes: int) -> None:

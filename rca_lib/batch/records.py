@@ -109,16 +109,16 @@ def find_reason(run: Run, out: Path, inputs: Mapping[str, str]) -> str:
             return said
     if not run.fingerprint:
         return "nobody knows whether the data changed"
-    return "" if is_whole(out / run.folder, record) else "its files were changed"
+    return "" if is_whole(out / run.folder, record, trusting=True) else "its files were changed"
 
 
-def is_whole(folder: Path, record: Mapping[str, Any]) -> bool:
+def is_whole(folder: Path, record: Mapping[str, Any], *, trusting: bool = False) -> bool:
     """Whether the files of a report are those that its record names.
 
-    Only files that were written after the record, or at the same tick of the clock, are read: `rca verify` reads all.
+    When `trusting`, only files are read that were written after the record, or at the same tick of the clock.
     """
     try:
-        made = (folder / RECORD).stat().st_mtime_ns
+        made = (folder / RECORD).stat().st_mtime_ns if trusting else 0
         files = {folder / name: digest for name, digest in record["files"].items()}
         return all(file.stat().st_mtime_ns < made or hash_file(file) == digest for file, digest in files.items())
     except OSError:

@@ -27,6 +27,7 @@ import nbformat
 from nbformat.v4 import new_code_cell, new_notebook
 
 from rca_lib.batch.grid import Run
+from rca_lib.batch.processes import list_named
 from rca_lib.batch.records import Outcome, is_whole, read_record
 from rca_lib.batch.runner import run_grid
 
@@ -143,7 +144,7 @@ class Batch:
 
     def processes(self) -> list[int]:
         """Return the processes that know a private folder in the temporary one."""
-        return list_processes(f"RCA_HOME={self.temporary}/")
+        return list_named(f"RCA_HOME={self.temporary}/")
 
 
 def write_notebook(file: Path) -> None:
@@ -182,18 +183,6 @@ def list_children(process: int) -> list[int]:
         return [one for one in children if b"RCA_HOME=" in Path(f"/proc/{one}/environ").read_bytes()]
     except OSError:  # it has just ended
         return []
-
-
-def list_processes(words: str) -> list[int]:
-    """Return the processes whose environment holds these words."""
-    found = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if words.encode() in environment.read_bytes():
-                found.append(int(environment.parent.name))
-        except OSError:
-            continue
-    return found
 
 
 def endure(place: Path, number: int) -> bool:
