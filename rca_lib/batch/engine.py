@@ -42,13 +42,19 @@ def execute_notebook(
     autosave_cell_every: int = 0,
     **options: Any,
 ) -> NotebookNode:
-    """Run a notebook as Papermill's own engine does; on every way out it is saved once more."""
+    """Run a notebook as Papermill's own engine does; it is saved once more where it was halted.
+
+    Where it was not, Papermill itself writes what is returned.
+    """
     told = {"progress_bar": progress_bar, "log_output": log_output, "autosave_cell_every": autosave_cell_every}
     progress = _Progress(nb, output_path=output_path, **told)
     progress.notebook_start()
     try:
         options = {NAMES.get(name, name): value for name, value in options.items() if name != "input_path"}
         _Client(progress, kernel_name=kernel_name, log=logger, log_output=log_output, **options).execute()
+    except BaseException:
+        progress.halted = True
+        raise
     finally:
         progress.cleanup_pbar()
         progress.notebook_complete()
@@ -56,12 +62,13 @@ def execute_notebook(
 
 
 class _Progress(NotebookExecutionManager):
+    halted = False
     saved = -EVERY
 
     def save(self, **told: Any) -> None:
-        """Save the notebook, unless that was done a moment ago and it still runs."""
+        """Save the notebook where that was not done a moment ago, and where it was halted."""
         self.nb = told.get("nb") or self.nb
-        if not self.output_path or (self.end_time is None and time.monotonic() - self.saved < EVERY):
+        if not self.output_path or not (self.halted or time.monotonic() - self.saved > EVERY):
             return
         new = Path(f"{self.output_path}.new")
         # A lone surrogate, which no file can hold, becomes "?".
@@ -70,7 +77,7 @@ class _Progress(NotebookExecutionManager):
         self.saved = time.monotonic()
 
     def notebook_complete(self, **told: Any) -> None:
-        """Save the notebook for the last time; a cell that never began is not called completed."""
+        """Note the end; a cell that never began is not called completed."""
         for cell in self.nb.cells:
             if cell.metadata.papermill["status"] == self.PENDING:
                 cell.metadata.papermill["status"] = NEVER
