@@ -21,7 +21,6 @@ from typing import Any
 from zipfile import BadZipFile
 
 import duckdb
-import openpyxl
 import pandas as pd
 import python_calamine
 
@@ -184,6 +183,8 @@ def _choose_sheet(book: Any, mapping: Mapping, name: str) -> Any:
 
 def _first_day(path: Path) -> str:
     """Day 0 of serial dates: Excel for Mac's old calendar where the workbook itself says so, and only XLSX does."""
+    import openpyxl  # takes half as long to import as pandas, and only workbooks need it
+
     try:
         with path.open("rb") as handle:
             epoch = openpyxl.load_workbook(handle, read_only=True).epoch
