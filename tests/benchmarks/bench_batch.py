@@ -11,7 +11,8 @@ The same site-periods of the synthetic audits are reported, in one run on one ma
 - warm: the project's runner, kernels forked from one process; the seconds hold its imports;
 - function: the limit. The notebook's cells as a plain function, without kernel, messages, page or files, in as many
   processes as there are workers, each of which has called it four times before the clock starts;
-- function and imports: the same, but the clock starts before the processes do, as it does for the runner.
+- function and imports: the same, but the clock starts before the processes do, as it does for the runner;
+- function, one: the same as the function, one after the other in one process.
 
 Seconds are of wall time, the least of the repeats; memory is the most that all processes of a contestant had to
 themselves at one time (proportional set size), over the number of workers, in a shorter run of its own (Linux).
@@ -63,6 +64,7 @@ def main() -> None:
         "warm": partial(run_grid, workers=options.workers),
         "function and imports": partial(run_function, workers=options.workers, called=0),
         "function": partial(run_function, workers=options.workers),
+        "function, one": partial(run_function, workers=1),
     }
     seconds = dict.fromkeys(contestants, float("inf"))
     memory = dict.fromkeys(contestants, 0.0)
@@ -78,7 +80,7 @@ def main() -> None:
     for name in contestants:
         one, pool, limit = (seconds[other] for other in ("papermill, one", "papermill, pool", "function"))
         ratios = f"{one / seconds[name]:.2f} × | {pool / seconds[name]:.2f} × | {seconds[name] / limit:.2f} ×"
-        each = memory[name] / (1 if name == "papermill, one" else options.workers)
+        each = memory[name] / (1 if name.endswith(", one") else options.workers)
         print(f"| {name} | {seconds[name]:.1f} | {ratios} | {each:,.0f} |")  # noqa: T201
 
 
