@@ -16,7 +16,7 @@ from rca_lib.batch.grid import Run
 from rca_lib.batch.locks import HOME, private_folder
 from rca_lib.batch.publishing import keep_before, publish, sweep, write_failure
 from rca_lib.batch.records import Failure, Outcome, find_reason, list_inputs, read_outcome
-from rca_lib.batch.workers import Workers
+from rca_lib.batch.workers import ENDS_WITHIN, Workers
 
 HANDED_ON = ("PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "TMPDIR", "TEMP", "LANG", "LC_ALL", "PYTHONPATH")
 FIXED = {
@@ -148,7 +148,7 @@ class _Job:
         with ExitStack() as slot, ExitStack() as life:
             slot.enter_context(self.running)
             worker = life.enter_context(self.staff.start())
-            timer = Timer(run.deadline_seconds, lambda: (late.set(), worker.stop()))
+            timer = Timer(run.deadline_seconds + ENDS_WITHIN, lambda: (late.set(), worker.stop()))
             timer.daemon = True
             timer.start()
             answer = worker.ask(job)

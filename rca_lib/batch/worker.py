@@ -118,6 +118,7 @@ def _tell(answer: object) -> None:
 def _execute(run: Run, new: Path, manager: type[AsyncKernelManager]) -> Failure | None:
     """Run the notebook into `new`; return why it was halted, where the notebook itself does not tell."""
     try:
+        _set_alarm(run.deadline_seconds)
         papermill.execute_notebook(
             str(run.notebook),
             str(new / "report.ipynb"),
@@ -140,7 +141,24 @@ def _execute(run: Run, new: Path, manager: type[AsyncKernelManager]) -> Failure 
         return Failure("DeadKernelError", "the kernel died: the cell ended it, or needed more memory than there is")
     except RuntimeError as error:
         return Failure("NoStart", f"the kernel did not start: {error}")
+    except _Late:
+        return Failure("Deadline", f"the run took longer than {run.deadline_seconds} s")
+    finally:
+        _set_alarm(0)
     return None
+
+
+class _Late(BaseException):
+    """Not an `Exception`: nothing that runs a notebook may catch it."""
+
+
+def _set_alarm(seconds: float) -> None:
+    def ring(*_: object) -> None:
+        raise _Late
+
+    if hasattr(signal, "SIGALRM"):  # elsewhere the runner alone watches the time
+        signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
 def _blot(text: bytes, secrets: Sequence[str]) -> bytes:
