@@ -64,11 +64,6 @@ def test_a_file_has_350_lines_at_most_and_a_function_40(path):
             assert node.end_lineno - node.lineno + 1 - documented <= 40, node.name
 
 
-def test_the_package_only_shrinks():
-    # The house's aim is 6,000 lines; this is where it stands, to be lowered with every room that gets simpler.
-    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in ROOMS) <= 15668
-
-
 @pytest.mark.parametrize("name", rca_lib.__all__)
 def test_every_name_of_the_public_face_is_there_and_says_what_it_is(name):
     assert getattr(rca_lib, name).__doc__
