@@ -134,14 +134,24 @@ def run(
 
 @app.command()
 def verify(
-    reports: Annotated[list[Path], typer.Argument(help="The folder of a report, or of a batch.")],
+    reports: Annotated[list[Path] | None, typer.Argument(help="The folder of a report, or of a batch.")] = None,
     data: Annotated[
         Path | None, typer.Option("--data", help="Take this file in again and derive the claims from it.")
     ] = None,
+    claims: Annotated[
+        Path | None, typer.Option("--claims", help="Check the claims in this CSV, XLSX, PPTX or DOCX file instead.")
+    ] = None,
+    mapping: Annotated[Path | None, typer.Option("--mapping", help="With --claims: the mapping of --data.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="With --claims: the folder for the page and workbook.")] = Path(),
     workers: Workers = 2,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show every check, not only those that fail.")] = False,
 ) -> None:
-    """Derive every number of page one again from the audits."""
+    """Derive every number of page one again from the audits, or check somebody's claims against them."""
+    if claims is not None:
+        _verify_claims(claims, data=data, batch=reports[0] if reports else None, mapping=mapping, out=out)
+        return
+    if not reports:
+        raise ValueError("name the folder of a report or of a batch, or give --claims")
     from rca_lib.batch.certificate import verify_folder, write_certificate
 
     failed = 0
@@ -156,6 +166,23 @@ def verify(
             console.print(f"Open {os.path.relpath(certificate)}", markup=False, soft_wrap=True)
     if failed:
         _fail(f"{failed} report{'s' if failed > 1 else ''} not verified.")
+
+
+def _verify_claims(claims: Path, *, data: Path | None, batch: Path | None, mapping: Path | None, out: Path) -> None:
+    from rca_lib.batch.claims import check_claim_file, write_claim_report
+
+    now = datetime.now(UTC)
+    with _working(f"Checking {claims.name}"):
+        checks = check_claim_file(claims, data=data, batch=batch, mapping=mapping, now=now)
+        audits = data.name if data else f"the audits of {batch.name}" if batch else ""
+        pages = write_claim_report(checks, out, audits=audits, now=now)
+    for check in checks.checks:
+        told = f"{check.claim.source}: {check.outcome}. {check.explanation}"
+        console.print(told, markup=False, soft_wrap=True)
+    console.print(checks.summary(), markup=False, soft_wrap=True)
+    console.print(f"Open {pages[0]} or {pages[1]}", markup=False, soft_wrap=True)
+    if not checks.holds:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -180,6 +180,7 @@ def show(value: float | str, unit: str = "", *, bare: bool = False) -> str:
 
 
 _DIGITS = {"%": (1, 100), "pp": (1, 100), "errors": (0, 1), "items": (0, 1), "rows": (0, 1), "days": (0, 1)}
+_DIGITS["raters"] = (0, 1)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
