@@ -246,7 +246,7 @@ def _qualify(derived: DerivedNumber, reading: Reading, outcome: Outcome, told: s
         return "true but within noise", f"The change is not proven: {number}."
     for explained, why in derived.explanations():
         return explained, f"{why} The whole change is {number}."
-    return outcome, f"{told} {_upper(str(number))}."
+    return outcome, f"{told} It is {number}."
 
 
 def _on_side(number: float, reading: Reading) -> bool:
