@@ -169,19 +169,80 @@ def show(value: float | str, unit: str = "", *, bare: bool = False) -> str:
     ('3.1 pp', '3.1', '1,234 errors', '9 Mar 2026')
     >>> show(-0.0004, "pp")
     '0.0 pp'
+
+    Only a share of exactly 0 or 1 reads 0.0 % or 100.0 %; others get the digits that tell them apart, up to three.
+
+    >>> show(0.9996, "%"), show(0.0004, "%"), show(0.9999999, "%"), show(1.0, "%")
+    ('99.96 %', '0.04 %', '>99.999 %', '100.0 %')
+
+    One is singular.
+
+    >>> show(1.2, "errors"), show(-1, "days"), show(0.2, "errors")
+    ('1 error', '-1 day', '0 errors')
     """
     if isinstance(value, str):
         return _show_date(value) if unit == "date" else value
     digits, factor = _DIGITS.get(unit, (3, 1))
-    text = f"{value * factor:,.{digits}f}"
-    if float(text.replace(",", "")) == 0:
+    text = _show_share(value) if unit == "%" else f"{value * factor:,.{digits}f}"
+    if _is_zero(text):
         text = text.removeprefix("-")
-    return text if bare or not unit else f"{text} {unit}"
+    if bare or not unit:
+        return text
+    return f"{text} {unit[:-1] if unit in _COUNTED and text in ('1', '-1') else unit}"
 
 
-_DIGITS = {"%": (1, 100), "pp": (1, 100), "errors": (0, 1), "items": (0, 1), "rows": (0, 1), "days": (0, 1)}
-_DIGITS["raters"] = (0, 1)
+def count_noun(count: float, noun: str, plural: str = "") -> str:
+    """Write a number and what is counted, one in the singular.
+
+    Parameters
+    ----------
+    count
+        How many; sums of weights are rounded to whole numbers.
+    noun
+        In the singular; of several words the last one takes the plural.
+    plural
+        Where it is irregular ("audits of items"); formed by the rules of English where it is empty.
+
+    Examples
+    --------
+    >>> count_noun(1, "error"), count_noun(0, "error"), count_noun(1234, "policy"), count_noun(2, "exact match")
+    ('1 error', '0 errors', '1,234 policies', '2 exact matches')
+    >>> count_noun(1, "audit of the audit", "audits of the audit")
+    '1 audit of the audit'
+    """
+    text = f"{count:,.0f}"
+    text = text.removeprefix("-") if _is_zero(text) else text
+    if text in ("1", "-1"):
+        return f"{text} {noun}"
+    if not plural and noun.endswith(("s", "x", "ch", "sh")):
+        plural = f"{noun}es"
+    elif not plural and noun.endswith("y") and noun[-2:-1] not in "aeiou":
+        plural = f"{noun[:-1]}ies"
+    return f"{text} {plural or noun + 's'}"
+
+
+_COUNTED = ("errors", "items", "raters", "rows", "days")
+_DIGITS = {"%": (1, 100), "pp": (1, 100), **dict.fromkeys(_COUNTED, (0, 1))}
+_MOST_DIGITS = 3  # of a share near 0 or 1, in per cent
+_DUST = 1e-12  # what floating point leaves of an exact 0 or 1
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def _is_zero(text: str) -> bool:
+    return not text.strip("-0.")
+
+
+def _show_share(value: float) -> str:
+    """Write a share in per cent; one that is neither 0 nor 1 does not read like one that is."""
+    percent = value * 100
+    if not (_DUST < value < 1 - _DUST):
+        return f"{percent:,.1f}"
+    for digits in range(1, _MOST_DIGITS + 1):
+        text = f"{percent:.{digits}f}"
+        if 0 < float(text) < 100:
+            return text
+    step = 10.0**-_MOST_DIGITS
+    return f"<{step:.{_MOST_DIGITS}f}" if value < 0.5 else f">{100 - step:.{_MOST_DIGITS}f}"
 
 
 def _show_date(iso: str) -> str:

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from rca_lib.findings import Estimate, Rate, count_noun, show
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "0.0 %"),
+        (1.0, "100.0 %"),
+        (1 - 1e-16, "100.0 %"),
+        (-1e-17, "0.0 %"),
+        (0.9996, "99.96 %"),
+        (0.99951, "99.95 %"),
+        (0.9994, "99.9 %"),
+        (0.0004, "0.04 %"),
+        (0.00051, "0.1 %"),
+        (0.00049, "0.05 %"),
+        (2e-6, "<0.001 %"),
+        (1 - 2e-6, ">99.999 %"),
+        (np.float64(0.5), "50.0 %"),
+    ],
+)
+def test_a_share_reads_as_nothing_or_all_only_if_it_is(value, text):
+    assert show(value, "%") == text
+
+
+@pytest.mark.parametrize("items", [1, 7, 200, 2_000, 30_000, 1_000_000])
+def test_one_error_is_never_rounded_away_and_never_hides_that_there_was_one(items):
+    assert show(1 / items, "%") != "0.0 %"
+    assert items == 1 or show(1 - 1 / items, "%") != "100.0 %"
+
+
+def test_bounds_read_as_their_value_does():
+    assert str(Rate(1, 2500, 0.0004, 0.0001, 0.0016)) == "0.04 % (0.01 to 0.2; 1 of 2,500)"
+    assert str(Estimate(0.0004, -0.0004, 0.003, "pp")) == "0.0 pp (0.0 to 0.3)"
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "text"),
+    [
+        (0, "error", "0 errors"),
+        (1, "error", "1 error"),
+        (1.2, "error", "1 error"),
+        (-1, "error", "-1 error"),
+        (-0.2, "error", "0 errors"),
+        (2, "error", "2 errors"),
+        (11, "day", "11 days"),
+        (1_001, "policy", "1,001 policies"),
+        (1, "policy", "1 policy"),
+        (2, "exact duplicate", "2 exact duplicates"),
+        (3, "match", "3 matches"),
+        (2, "class", "2 classes"),
+    ],
+)
+def test_one_is_singular_and_all_else_is_plural(count, noun, text):
+    assert count_noun(count, noun) == text
+
+
+@pytest.mark.parametrize("unit", ["errors", "items", "rows", "days"])
+def test_a_unit_that_counts_is_singular_for_one(unit):
+    assert show(1, unit) == f"1 {unit[:-1]}" and show(2, unit) == f"2 {unit}" and show(1, unit, bare=True) == "1"
+    assert str(Estimate(0.9, 0.2, 3.4, unit)) == f"1 {unit[:-1]} (0 to 3)"
