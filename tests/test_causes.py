@@ -40,6 +40,9 @@ def dated(kind="step", since=("2026-03-09", "2026-03-07", "2026-03-12")):
     return Finding("trend", kind, "…", "shown", Estimate(0.02, 0.01, 0.03, "pp"), since=since, p_value=0.01)
 
 
+HATE_DATED = (({"policy": "hate"}, Said(dated())),)
+
+
 def rank(*answers, calendar=None, dates=()):
     calendar = events() if calendar is None else calendar
     return rank_causes(answers, calendar, period=MARCH, taxonomy=TAXONOMY, dates=dates).causes
@@ -47,26 +50,36 @@ def rank(*answers, calendar=None, dates=()):
 
 def test_an_event_that_fits_place_and_date_is_a_likely_cause_and_never_more():
     calendar = events(("policy_update", "2026-03-09", "New version of hate", "site=lisbon;policy=hate"))
-    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=[Said(dated())])
+    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=HATE_DATED)
     assert (cause.code, cause.grade, cause.share) == ("TRN.UPD", "likely", 0.8)
     assert "New version of hate (9 Mar 2026)" in cause.event
 
 
+def test_dates_are_paired_with_slices_by_place_whatever_their_order_and_number():
+    where = [{"policy": "spam"}, {"policy": "hate"}]
+    calendar = events(("policy_update", "2026-03-09", "New version of hate", "policy=hate"))
+    dates = [({"auditor": "q-1"}, Said(dated())), ({"policy": "hate"}, Said(dated())), ({"policy": "spam"}, None)]
+    causes = rank(Said(change(), *map(part, where)), calendar=calendar, dates=dates)
+    assert {cause.where["policy"]: cause.since for cause in causes} == {
+        "hate": ("2026-03-09", "2026-03-07", "2026-03-12"), "spam": None,
+    }  # fmt: skip
+
+
 def test_an_event_of_the_place_but_another_date_is_only_possible():
     calendar = events(("policy_update", "2026-03-25", "New version of hate", "policy=hate"))
-    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=[Said(dated())])
+    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=HATE_DATED)
     assert cause.grade == "possible"
 
 
 def test_an_event_of_another_place_is_no_cause():
     calendar = events(("policy_update", "2026-03-09", "New version of spam", "policy=spam"))
-    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=[Said(dated())])
+    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=HATE_DATED)
     assert (cause.code, cause.grade, cause.event) == ("UNK.UNK", "not proven", "")
 
 
 def test_an_event_that_began_long_before_the_period_is_no_cause():
     calendar = events(("policy_update", "2026-01-09", "New version of hate", "policy=hate"))
-    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=[Said(dated())])
+    (cause,) = rank(Said(change(), part({"policy": "hate"})), calendar=calendar, dates=HATE_DATED)
     assert cause.event == ""
 
 

@@ -108,7 +108,7 @@ def rank_causes(
     *,
     period: Period,
     taxonomy: Taxonomy,
-    dates: Sequence[Answer | None] = (),
+    dates: Sequence[tuple[Mapping[str, str], Answer | None]] = (),
 ) -> Causes:
     """Rank the causes that the answers of the other questions and the calendar support.
 
@@ -123,7 +123,8 @@ def rank_causes(
     taxonomy
         Names the causes and their owners.
     dates
-        One answer of `find_changes` per slice of the drivers, in their order.
+        The place of a slice with the answer of `find_changes` on it (None: it could not be dated), in any order;
+        slices that are missing here are dated by the change of the whole.
 
     Returns
     -------
@@ -144,14 +145,13 @@ def rank_causes(
         taxonomy,
     )
     slices = [finding for finding in known.findings if finding.kind == "slice"]
-    found_dates = [known.first("step", "drift", among=answer.findings()) if answer else None for answer in dates]
-    dated = zip(slices, [*found_dates, *[None] * (len(slices) - len(found_dates))], strict=True)
+    date_of = {_key(where): known.first("step", "drift", among=answer.findings()) for where, answer in dates if answer}
     measured = _rival_causes(known, "stale truth", "auditors")
     causes = [*measured, *_mix_causes(known)]
-    for part, date_of in dated:
+    for part in slices:
         explained = any(_points(cause) * _points(part) > 0 for cause in measured)
         if _points(part) > 0 and not explained:
-            causes.append(_slice_cause(part, date_of, known))
+            causes.append(_slice_cause(part, date_of.get(_key(part.where)), known))
     causes = causes or _general_causes(known) or _rival_causes(known, "sampling")
     causes.sort(key=lambda cause: (not cause.measurement, -(cause.share or 0.0), cause.code, cause.sentence))
     return Causes(tuple(causes), (len(known.findings), len(events)))
@@ -285,6 +285,10 @@ def _scope(event: Event) -> dict[str, str]:
 def _fits_time(event: Event, since: Since, slack: int = 2) -> bool:
     earliest, latest = (date.fromisoformat(day[:10]) for day in since[1:])
     return earliest - timedelta(days=slack) <= event["start"].date() <= latest + timedelta(days=slack)
+
+
+def _key(where: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+    return frozenset(where.items())
 
 
 def _points(found: Finding | Cause) -> float:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from rca_lib.audits.counting import RARE, count_steps, keep_slice
+from rca_lib.audits.encoding import TRUTH
 from rca_lib.findings import DataError
 from rca_lib.stats.charts import ControlChart, chart_proportions
 from rca_lib.stats.readings import Season, check_chance, describe_trend, search_series, take_numbers
@@ -77,12 +78,13 @@ def date_slices(
 
     `audits` has one row per audited decision, with the local `day`; a slice has `where`, a mapping of column to value.
     `alpha` holds for each slice by itself; the rest is as `find_changes` and `count_steps` take it. None stands for a
-    slice that has fewer than two steps, or values too rare to be kept apart.
+    slice that has fewer than two steps, for values too rare to be kept apart, and for the version of the truth: what
+    changes there is how many audits are of it, not their own error rate.
     """
     found = []
     for place in slices:
-        apart = RARE not in place.where.values()
-        counts = count_steps(keep_slice(audits, place.where), step=step) if apart else ()
+        datable = RARE not in place.where.values() and TRUTH not in place.where
+        counts = count_steps(keep_slice(audits, place.where), step=step) if datable else ()
         found.append(find_changes(counts, alpha=alpha, seed=seed) if len(counts) > 1 else None)
     return tuple(found)
 

@@ -101,7 +101,8 @@ def answer_questions(case: Case, *, alpha: float = 0.05, seed: int = 0) -> Answe
     if has_values(case.sample, "audit_round"):
         correction = correct_accuracy(case.sample)
     asked = (quality, trend, drivers, rivals, tagging)
-    causes = rank_causes(asked, case.events, period=case.period, taxonomy=case.taxonomy, dates=dates)
+    dated = [(one.where, date) for one, date in zip(drivers.slices, dates, strict=True)] if drivers else []
+    causes = rank_causes(asked, case.events, period=case.period, taxonomy=case.taxonomy, dates=dated)
     actions = propose_actions(causes.findings(), period=case.period, taxonomy=case.taxonomy)
     return Answers(
         case, quality, trend, chart, drivers, dates, rivals, tagging, disagreements, agreement, explanations, raters,

@@ -1,0 +1,138 @@
+"""Audits of one site in which several incidents happen at once; independent of the package's own simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rca_lib.audits.counting import column_names, keep_proportional
+from rca_lib.audits.ledger import Ledger
+from rca_lib.audits.periods import parse_period
+from rca_lib.audits.store import Case
+from rca_lib.audits.tables import DIMENSIONS, EVENTS, TARGETS, columns
+from rca_lib.audits.taxonomy_file import read_taxonomy
+from rca_lib.questions.trend import date_slices
+from rca_lib.reporting.deep_dive import answer_questions
+from rca_lib.reporting.page_one import render_page, write_page_one
+
+POLICIES, QUEUES = ("hate", "spam", "nudity", "violence"), ("text", "image", "video")
+INCIDENTS = {"strict auditor": 0.25, "stale truth": 0.7, "mix": 0.6, "policy": 5.0, "rater": 10.0, "targeted": 0.5}
+
+
+def make_audits(
+    seed: int,
+    incidents: Mapping[str, float] = {},
+    *,
+    months: tuple[str, ...] = ("2026-01", "2026-02", "2026-03"),
+    per_month: int = 1500,
+    rate: float = 0.06,
+    raters: int = 20,
+    auditors: int = 6,
+) -> pd.DataFrame:
+    """Make a site's audits; each incident is at work, at its size, in the last month.
+
+    "strict auditor": auditor q-2 calls this share of correct decisions wrong. "stale truth": this share of the audits
+    of hate use a later policy version, which half of the time finds an error. "mix": this share of the work is video,
+    where errors are four times as frequent. "policy" and "rater": errors in spam and of rater r-05 are so many times as
+    frequent. "targeted": this share of the audits is of stream targeted, with three times the errors.
+    """
+    rng = np.random.default_rng(seed)
+    parts = []
+    for month in months:
+        at_work = incidents if month == months[-1] else {}
+        period = parse_period(month)
+        video = at_work.get("mix", 0.2)
+        queue = rng.choice(QUEUES, per_month, p=[(1 - video) / 2, (1 - video) / 2, video])
+        policy, rater = rng.choice(POLICIES, per_month), rng.integers(raters, size=per_month)
+        auditor = rng.integers(auditors, size=per_month)
+        stream = np.where(rng.random(per_month) < at_work.get("targeted", 0.1), "targeted", "random")
+        chance = rate / 1.6 * np.where(queue == "video", 4.0, 1.0) * np.where(stream == "targeted", 3.0, 1.0)
+        chance = chance * np.where(policy == "spam", at_work.get("policy", 1.0), 1.0)
+        chance = chance * np.where(rater == 5, at_work.get("rater", 1.0), 1.0)
+        stale = (policy == "hate") & (rng.random(per_month) < at_work.get("stale truth", 0.0))
+        wrong = rng.random(per_month) < np.minimum(chance, 0.95)
+        wrong |= (auditor == 2) & (rng.random(per_month) < at_work.get("strict auditor", 0.0))
+        wrong |= stale & (rng.random(per_month) < 0.5)
+        day = pd.Timestamp(period.start) + pd.to_timedelta(
+            rng.integers((period.end - period.start).days, size=per_month), unit="D"
+        )
+        truth = np.where(rng.random(per_month) < 0.5, policy, "benign")
+        parts.append(
+            pd.DataFrame(
+                {
+                    "audit_id": [f"{month}-{number:05d}" for number in range(per_month)],
+                    "item_id": [f"i-{month}-{number:05d}" for number in range(per_month)],
+                    "site": "here",
+                    "rater": [f"r-{one:02d}" for one in rater],
+                    "decided_at": day + pd.Timedelta(hours=9),
+                    "label": np.where(wrong, np.where(truth == "benign", policy, "benign"), truth),
+                    "truth": truth,
+                    "queue": queue,
+                    "policy": policy,
+                    "stream": stream,
+                    "auditor": [f"q-{one}" for one in auditor],
+                    "policy_version_decided": "v1",
+                    "policy_version_audited": np.where(stale, "v2", "v1"),
+                    "day": day,
+                }
+            )
+        )
+    audits = pd.concat(parts, ignore_index=True)
+    return audits.assign(error=(audits["label"] != audits["truth"]).astype(int))
+
+
+def make_case(audits: pd.DataFrame, period: str = "2026-03", before: str = "2026-02", **more: object) -> Case:
+    """Return the case of a period, as `open_case` makes it of a store."""
+    now, then = parse_period(period), parse_period(before)
+
+    def within(start: object, end: object) -> pd.DataFrame:
+        return audits[(audits["day"] >= pd.Timestamp(start)) & (audits["day"] < pd.Timestamp(end))]
+
+    sample, past = within(now.start, now.end), within(then.start, then.end)
+    history = within("2000-01-01", now.end)
+    given = {
+        "site": "here",
+        "period": now,
+        "baseline_periods": (before,) if len(past) else (),
+        "current": keep_proportional(sample),
+        "baseline": keep_proportional(past) if len(past) else None,
+        "history": keep_proportional(history),
+        "sample": sample,
+        "sample_before": past if len(past) else None,
+        "ratings": pd.DataFrame(columns=["item_id", "rater", "label"], dtype="str"),
+        "events": make_events(),
+        "targets": pd.DataFrame(columns=["scope", *columns(TARGETS, "required")]),
+        "taxonomy": read_taxonomy(),
+        "dimensions": tuple(name for name in DIMENSIONS if name in column_names(sample)),
+        "ledger": Ledger("audits.csv", "0" * 64, len(audits), len(audits), 0, 0, 0),
+        "fingerprint": "0" * 64,
+    }
+    return Case(**(given | more))
+
+
+def make_events(*rows: tuple[str, str, str, str]) -> pd.DataFrame:
+    """Return a calendar of events: type, start, title, scope."""
+    table = pd.DataFrame(rows, columns=["type", "start", "title", "scope"]).assign(end=pd.NaT, visibility="all")
+    table = table.assign(start=pd.to_datetime(table["start"]), end=pd.to_datetime(table["end"]))
+    table.insert(0, "event_id", [f"e-{number}" for number in range(len(table))])
+    return table.reindex(columns=list(dict.fromkeys([*columns(EVENTS, "required"), *table.columns])))
+
+
+@pytest.mark.parametrize("names", [(), *combinations(INCIDENTS, 2), tuple(INCIDENTS)], ids="+".join)
+def test_every_combination_of_incidents_gets_a_whole_report(names):
+    answers = answer_questions(make_case(make_audits(0, {name: INCIDENTS[name] for name in names}, per_month=1200)))
+    page = write_page_one(answers)
+    assert [row.label for row in page.rows][:2] == ["What happened", "How much"] and render_page(page)
+    assert len(answers.dates) == len(answers.drivers.slices)
+
+
+def test_what_the_audit_changed_is_dated_where_it_has_a_series_of_its_own():
+    audits = make_audits(1, {"strict auditor": 0.25, "stale truth": 0.7})
+    places = [SimpleNamespace(where=where) for where in ({"auditor": "q-2"}, {"truth_version": "another than decided"})]
+    strict, version = date_slices(audits, places)
+    assert strict.changes and version is None
