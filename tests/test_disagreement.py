@@ -66,14 +66,29 @@ def test_a_large_group_is_split_by_what_the_comments_say(seed):
     found = cluster_disagreements(audits, seed=seed)
     # 100 and 90 errors planted; the small group stays whole.
     assert [(one.id, one.errors) for one in found.clusters] == [
-        ("hate: benign for hate (black, screen)", 100),
-        ("hate: benign for hate (dialect, local)", 90),
+        ("hate: benign for hate (text group 1)", 100),
+        ("hate: benign for hate (text group 2)", 90),
         ("spam: benign for spam", 40),
     ]
     assert found.clusters[0].terms == ("black", "screen")
-    assert found.text_split == "1 of 1 large groups split by text."
+    assert found.text_split == "1 of 1 large group split by text."
     said = audits.set_index("audit_id")["comment"]
     assert all(BLACK in said[audit] for audit in found.clusters[0].examples)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_no_word_of_a_comment_stands_in_what_is_told_drawn_or_tabled_unless_asked(seed):
+    audits = _spoken(seed)
+    found = cluster_disagreements(audits, seed=seed)
+    axes = plot_disagreement(found)
+    drawn = [label.get_text() for label in axes.get_yticklabels()] + [axes.get_title(loc="left")]
+    plt.close(axes.figure)
+    told = [found.summary(), *(one.sentence for one in found.findings()), repr(found), *drawn]
+    told += [found.to_frame().to_csv(), show_examples(audits, found).to_csv()]
+    for word in ("slur", "local", "dialect", "screen", "stayed", "black"):
+        assert not [text for text in told if word in text]
+    clear = show_examples(audits, found, masked=False)
+    assert "dialect, local" in set(clear["words"]) and clear["comment"].str.contains("slur").any()
 
 
 def test_a_cluster_keeps_its_id_while_it_grows():
@@ -89,7 +104,7 @@ def test_a_large_group_without_stable_parts_stays_whole():
     audits = _errors({("hate", "benign", "hate"): 200})
     found = cluster_disagreements(audits.assign(comment=[" ".join(random.choice(vocabulary, 9)) for _ in range(200)]))
     assert [(one.id, one.errors) for one in found.clusters] == [("hate: benign for hate", 200)]
-    assert found.text_split.startswith("0 of 1 large groups split by text. No split of the others is stable")
+    assert found.text_split.startswith("0 of 1 large group split by text. No split of the others is stable")
 
 
 def test_fewer_than_150_comments_are_not_split_and_errors_without_one_are_kept():
