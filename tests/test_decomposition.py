@@ -68,16 +68,27 @@ def test_a_period_without_items_is_refused():
         split_change([0, 0], [0.1, 0.2], [1, 1], [0.1, 0.2])
 
 
-def test_the_difference_of_two_rates_has_the_textbook_interval():
-    # 56/70 against 48/80: difference 0.2, variance .8*.2/70 + .6*.4/80 = 0.0052857, half width 1.959964 * 0.0727029.
+def test_the_difference_of_two_rates_has_the_published_score_interval():
+    # 56/70 against 48/80: Newcombe (1998 II), table II (a), method 10.
     cells = [
         Cells(np.zeros((1, 1), np.int64), np.array([n]), np.array([k]), np.array([n]))
         for k, n in ((48.0, 80.0), (56.0, 70.0))
     ]
     found, p_value = compare_means(*cells, [(0.0, 1.0)] * 2)
     assert found.value == pytest.approx(0.2)
-    assert found.high - found.value == pytest.approx(0.142495, abs=1e-6)
-    assert p_value == pytest.approx(0.005943, abs=1e-6)  # z = 0.2 / 0.0727029 = 2.750921, two-sided
+    assert (found.low, found.high) == pytest.approx((0.0524, 0.3339), abs=1e-4)
+    assert 0.005 < p_value < 0.05
+
+
+def test_no_part_of_a_change_has_an_interval_beyond_100_points():
+    for errors in ((0.0, 1.0), (1.0, 0.0), (0.0, 2.0)):
+        cells = [
+            Cells(np.array([[0, 1]]), np.ones(2), np.array([min(error, 1.0), error / 2]), np.ones(2))
+            for error in errors
+        ]
+        for values in ([(0.0, 1.0)] * 2, [(np.array([-0.2, 0.0]), np.array([0.8, 1.0]))] * 2):
+            found, _ = compare_means(*cells, values, clusters=0)
+            assert -1 <= found.low <= found.value <= found.high <= 1
 
 
 def test_clusters_that_differ_widen_the_interval_and_it_covers_as_promised():

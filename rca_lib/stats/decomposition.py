@@ -15,6 +15,7 @@ from scipy.stats import t
 from rca_lib.findings import Estimate
 from rca_lib.stats.cells import Array, Cells
 from rca_lib.stats.expected import Baseline
+from rca_lib.stats.rate_difference import difference_of_rates
 
 MOST_FACTORS = 12
 
@@ -107,7 +108,8 @@ def compare_means(
 
     `values` gives, for `before` and `after`, what an audit without and with an error counts in each cell. Audits with
     the same code in the dimension `clusters` hang together, within and between the periods; the interval is then
-    Student's, and its variance never below that of independent audits. `extra` is added to the variance.
+    Student's, and its variance never below that of independent audits. `extra` is added to the variance. A difference
+    of two rates has the interval of `difference_of_rates`; no interval leaves −100 to 100 pp.
     """
     means, influences, alone = [], [], extra
     for cells, (right, wrong) in zip((before, after), values, strict=True):
@@ -125,10 +127,15 @@ def compare_means(
         number = len(np.union1d(*codes))
         if number > 1:
             variance, degrees = max(alone, number / (number - 1) * float(np.square(sums).sum()) + extra), number - 1
+    if all(np.isscalar(right) and (right, wrong) == (0.0, 1.0) for right, wrong in values):
+        sizes = tuple(float(cells.items.sum() ** 2 / cells.squares.sum()) for cells in (before, after))
+        rates = [min(max(mean, 0.0), 1.0) for mean in means]  # sums of fractions may be off in the last digit
+        found = difference_of_rates(*rates, sizes, variance=variance, degrees=degrees)
+        return found.change, found.p_value
     error = float(np.sqrt(variance))
     half = float(t.isf(0.025, degrees)) * error
     p_value = float(2 * t.sf(abs(difference) / error, degrees)) if error > 0 else 1.0
-    return Estimate(difference, difference - half, difference + half, "pp"), p_value
+    return Estimate(difference, max(difference - half, -1.0), min(difference + half, 1.0), "pp"), p_value
 
 
 def split_mix(

@@ -22,14 +22,25 @@ def wilson(errors: float, items: float, *, level: float = 0.95) -> tuple[float, 
     >>> [round(end, 4) for end in wilson(18, 20)]
     [0.699, 0.9721]
     """
-    if items <= 0:
-        return 0.0, 1.0
-    share, normal = errors / items, _normal(level)
-    middle = share + normal**2 / (2 * items)
-    half = normal * np.sqrt(max(share * (1 - share), 0) / items + normal**2 / (4 * items**2))
-    scale = 1 + normal**2 / items
-    low = 0.0 if errors <= 0 else float((middle - half) / scale)
-    return low, 1.0 if errors >= items else float((middle + half) / scale)
+    return wilson_ends(errors / items, items, _normal(level)) if items > 0 else (0.0, 1.0)
+
+
+def wilson_ends(rate: float, items: float, critical: float) -> tuple[float, float]:
+    """Return the rates that lie `critical` standard errors, each at its own variance, from a rate of so many items.
+
+    The ends stay between 0 and 1 and hold the rate, whatever rounding does.
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in wilson_ends(0.9, 20, 1.959964)]
+    [0.699, 0.9721]
+    """
+    rate = min(max(rate, 0.0), 1.0)
+    scale = 1 + critical**2 / items
+    middle = (rate + critical**2 / (2 * items)) / scale
+    half = critical * np.sqrt(rate * (1 - rate) / items + critical**2 / (4 * items**2)) / scale
+    low = 0.0 if rate <= 0 else min(max(float(middle - half), 0.0), rate)
+    return low, 1.0 if rate >= 1 else max(min(float(middle + half), 1.0), rate)
 
 
 def clopper_pearson(
