@@ -6,6 +6,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
+from math import ceil
+
+USUAL_SHARE = 0.98  # of the gaps between days with audits, that count as usual: holidays are the rest
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -93,6 +97,70 @@ def periods_before(period: Period, days: Iterable[date], count: int) -> tuple[Pe
     """Return the latest `count` earlier periods of the same kind that hold any of these days, in order."""
     held = {period_of(day, period.kind) for day in days if day < period.start}
     return tuple(sorted(held)[-count:]) if count else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """The days that a store's audits reach over, all sites together.
+
+    Attributes
+    ----------
+    first, last
+        The first and the last day with audits.
+    rhythm
+        How many days usually pass from one day with audits to the next, at the most: 1 where every day has some, 3
+        where weekends have none.
+    """
+
+    first: date
+    last: date
+    rhythm: int = 1
+
+    def ends_inside(self, period: Period) -> bool:
+        """Tell whether a further day with audits was due in a period after the last one."""
+        return self.last < period.end and self.last + timedelta(days=self.rhythm) < period.end
+
+    def begins_inside(self, period: Period) -> bool:
+        """Tell whether a further day with audits was due in a period before the first one."""
+        return self.first >= period.start and self.first - timedelta(days=self.rhythm) >= period.start
+
+    def holds(self, period: Period) -> bool:
+        """Tell whether a period is complete: the audits reach from its start to its end."""
+        return not self.ends_inside(period) and not self.begins_inside(period)
+
+    def within(self, first: Period, last: Period) -> Coverage:
+        """Return what two periods can tell of the coverage: no more than that changes a report of them."""
+        return Coverage(
+            self.first if self.begins_inside(first) else first.start,
+            self.last if self.ends_inside(last) else last.end - timedelta(days=1),
+            self.rhythm if not (self.holds(first) and self.holds(last)) else 1,
+        )
+
+
+def cover_days(days: Iterable[date]) -> Coverage:
+    """Return the coverage of some days with audits.
+
+    Parameters
+    ----------
+    days
+        Days with audits, in any order, each any number of times; one at the least.
+
+    Notes
+    -----
+    The rhythm is a gap that 98 of 100 gaps do not exceed, so that a store of fewer days than fifty has that of its
+    longest gap. With one day only there is no rhythm and the next day is taken to be due.
+
+    Examples
+    --------
+    >>> working_days = [date(2026, 3, day) for day in (2, 3, 4, 5, 6, 9, 10)]
+    >>> covered = cover_days(working_days)
+    >>> covered.rhythm, covered.holds(parse_period("2026-W10")), covered.holds(parse_period("2026-W11"))
+    (3, True, False)
+    """
+    known = sorted(set(days))
+    gaps = sorted((after - before).days for before, after in pairwise(known))
+    rhythm = gaps[ceil(USUAL_SHARE * len(gaps)) - 1] if gaps else 1
+    return Coverage(known[0], known[-1], rhythm)
 
 
 def _months_later(day: date, months: int) -> date:

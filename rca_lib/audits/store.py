@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -34,12 +34,13 @@ from rca_lib.audits.beside import (
 from rca_lib.audits.counting import column_names, keep_proportional
 from rca_lib.audits.demo import demo_store
 from rca_lib.audits.ledger import Ledger, read_ledger
-from rca_lib.audits.periods import Period, parse_period, period_of, periods_before
+from rca_lib.audits.periods import Coverage, Period, cover_days, parse_period, period_of, periods_before
 from rca_lib.audits.tables import DIMENSIONS, folder_name
 from rca_lib.audits.taxonomy_file import Taxonomy
-from rca_lib.findings import DataError, join_words
+from rca_lib.findings import DataError, join_words, show
 
 HISTORY_DAYS = 730
+RHYTHM_MONTHS = 3  # the last ones of a store, whose days with audits tell the rhythm
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Case:
     of the earlier periods it is compared with; `history` the same from up to two years before to the period's end.
     `sample` and `sample_before` hold every stream and round. `baseline` and `sample_before` are None where nothing came
     before. `ratings` are those of the overlap sample on items of the sample. The other tables are DuckDB relations:
-    count them, do not fetch them.
+    count them, do not fetch them. `coverage` is how far the audits of all sites of the store reach, as far as it
+    concerns these periods (None: not known, every period counts as complete).
     """
 
     site: str
@@ -68,6 +70,7 @@ class Case:
     dimensions: tuple[str, ...]
     ledger: Ledger
     fingerprint: str
+    coverage: Coverage | None = None
 
     @property
     def benign(self) -> tuple[str, ...]:
@@ -76,8 +79,12 @@ class Case:
 
     @property
     def compared_with(self) -> str:
-        """The baseline in words."""
-        return join_words(self.baseline_periods) if self.baseline_periods else "no earlier period"
+        """The baseline in words, and where its audits begin if that is inside it."""
+        if not self.baseline_periods:
+            return "no earlier period"
+        named, first = join_words(self.baseline_periods), parse_period(self.baseline_periods[0])
+        begins = self.coverage is not None and self.coverage.begins_inside(first)
+        return f"{named} (audits from {show(self.coverage.first.isoformat(), 'date')} on)" if begins else named
 
 
 def open_case(
@@ -139,6 +146,7 @@ def open_case(
         dimensions=tuple(dimensions) or tuple(name for name in DIMENSIONS if name in column_names(sample)),
         ledger=read_ledger(folder),
         fingerprint=fingerprint(folder, site, period),
+        coverage=read_coverage(folder).within(before[0] if before else covered, covered),
     )
 
 
@@ -154,6 +162,30 @@ def list_periods(store: Path, site: str, kind: str = "month") -> tuple[str, ...]
         return tuple(file.parent.name.removeprefix("month=") for file in files)
     days = _days_with_audits(duckdb.connect(), files)
     return tuple(period.name for period in sorted({period_of(day, kind) for day in days}))
+
+
+def read_coverage(store: Path | str = "") -> Coverage:
+    """Tell how far the audits of a store reach, all sites together; of the synthetic audits where it is empty.
+
+    Returns
+    -------
+    Coverage
+        The first and the last day with audits, and the rhythm of the days with audits in the last months.
+    """
+    folder = Path(store) if store else demo_store()
+    return _cover(folder, *_when_changed(folder, "ledger.json"))
+
+
+@lru_cache(maxsize=64)
+def _cover(folder: Path, changed: int) -> Coverage:
+    files = sorted(folder.glob("site=*/month=*/audits.parquet"))
+    if not files:
+        raise DataError("no audits", column="day", mend="look at the ledger of the intake")
+    months = sorted({file.parent.name for file in files})
+    wanted = {months[0], *months[-RHYTHM_MONTHS:]}
+    days = _days_with_audits(duckdb.connect(), [file for file in files if file.parent.name in wanted])
+    recent = [day for day in days if f"month={day:%Y-%m}" in months[-RHYTHM_MONTHS:]]
+    return replace(cover_days(recent), first=days[0])
 
 
 def open_store(store: Path | str = "") -> Any:
@@ -209,7 +241,8 @@ def fingerprint(store: Path, site: str, period: str) -> str:
     """Return a SHA-256 over all that a report of the site and period reads, and nothing else.
 
     That is the audits of its months, how labels are to be read, its targets, the events before its end, the ratings,
-    and the taxonomy; not from which export they came, nor what else that held.
+    the taxonomy, and how far the audits of all sites reach where they begin or end inside its periods; not from which
+    export they came, nor what else that held.
     """
     covered, digest = parse_period(period), hashlib.sha256()
     months, index = _month_files(store, site, covered), store / RATINGS_INDEX
@@ -220,8 +253,16 @@ def fingerprint(store: Path, site: str, period: str) -> str:
     read = _write_settings(store, site, _when_changed(store, "ledger.json", "events.csv", "targets.csv"))
     events = [line for start, line in read[1] if not start >= pd.Timestamp(covered.end)]
     ratings = [rated.get(str(file.parent.relative_to(store))) for file in months]
-    digest.update(json.dumps([read[0], events, ratings]).encode())
+    reach = _tell_coverage(read_coverage(store), covered, months)
+    digest.update(json.dumps([read[0], events, ratings, reach]).encode())
     return digest.hexdigest()
+
+
+def _tell_coverage(coverage: Coverage, period: Period, months: Sequence[Path]) -> list[str]:
+    """Write down how far the audits reach, as far as it can matter to a report: nothing else makes it run again."""
+    last = str(coverage.last) if coverage.ends_inside(period) else ""
+    begun = max(str(coverage.first), f"{months[0].parent.name.removeprefix('month=')}-01") if months else ""
+    return [begun, last]
 
 
 @lru_cache(maxsize=1024)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Literal
 
 from rca_lib.findings import Estimate, Finding, Grade, Rate, name_slice, show
 from rca_lib.reporting.deep_dive import Answers
+from rca_lib.reporting.verdicts import LEAST_AUDITS, LEAST_EFFECTIVE, Judgement, Verdict, reach_verdict
 
-Verdict = Literal["worse", "better", "artefact", "mix", "steady", "not proven", "first period"]
-NEAR_DAYS = 14
 Told = tuple[str, Estimate | Rate, str]  # a sentence, its number, the call that gives it
 
 
@@ -31,65 +29,60 @@ class Headline:
 
 
 def write_headline(answers: Answers, *, alpha: float = 0.05) -> Headline:
-    """Weigh the three looks (level, time, place) together and say what they come to.
+    """Weigh all looks together (`reach_verdict`) and say in a sentence what they come to.
 
-    Each look has its own probability `alpha` of naming something where nothing changed. A verdict is "shown" only
-    where a look survives all three together (Holm 1979), so that these make the headline of a quiet site and period
-    with probability alpha at the most; a look that is alarmed by itself alone is "not proven". The rivals and the mix
-    have levels of their own on top; the benchmark of the deep dive measures all of it together.
+    Parameters
+    ----------
+    answers
+        The answers of a deep dive.
+    alpha
+        The probability that a quiet site and period gets a headline marked *shown*.
     """
-    if answers.drivers is None:
-        verdict, grade, told = "first period", "not proven", _tell_first(answers)
+    judgement = reach_verdict(answers, alpha=alpha)
+    if judgement.verdict == "too few audits":
+        told = _tell_few(answers, judgement)
+    elif judgement.verdict == "incomplete period":
+        told = _tell_incomplete(answers, judgement)
     else:
-        looks = _looks(answers)
-        surviving = _holm(looks, alpha)
-        verdict, grade = _verdict(answers, looks, surviving, alpha)
-        told = _TELL[verdict](answers, surviving)
-    return Headline(verdict, grade, *told)
+        told = _TELL[judgement.verdict](answers, judgement.surviving)
+    return Headline(judgement.verdict, judgement.grade, *told)
 
 
-def _looks(answers: Answers) -> list[tuple[float, Finding]]:
-    """Return the smallest p-value of each look with its finding; changes in time count where they reach the period."""
-    begins = (answers.case.period.start - timedelta(days=NEAR_DAYS)).isoformat()
-    dated = [finding for finding in answers.trend.findings() if finding.since and finding.kind in ("step", "drift")]
-    inside = [finding for finding in dated if finding.since[2] >= begins]
-    places = [finding for finding in answers.drivers.findings() if finding.kind in ("slice", "everywhere")]
-    level = [finding for finding in answers.drivers.findings() if finding.kind == "change"]
-    best = [min(group, key=_p_value) for group in (level, inside, places) if group]
-    return [(_p_value(finding), finding) for finding in best]
+def _tell_few(answers: Answers, judgement: Judgement) -> Told:
+    """Say how many audits there are, how many it takes, and what fewer would miss."""
+    now, before, accuracy = judgement.now, judgement.before, answers.quality.accuracy
+    least = f"{LEAST_AUDITS} in each period are the least"
+    counted = f"{now.audits:,} audit{'s' if now.audits != 1 else ''}"
+    against = f" against {before.audits:,} before" if before is not None else ""
+    if now.audits >= LEAST_AUDITS and (before is None or before.audits >= LEAST_AUDITS):
+        worth = min(one.effective for one in (now, before) if one is not None)
+        least = f"by their weights they are worth {worth:.1f} equal ones, and {LEAST_EFFECTIVE:.0f} are the least"
+    missed = "Fewer would miss even a rise from 5 to 30 %."
+    sentence = f"Too few audits to compare: {counted}{against}; {least}. {missed} Accuracy is {accuracy}."
+    return f"{sentence}{_tell_reach(answers)}", accuracy, "quality.accuracy"
 
 
-def _p_value(finding: Finding) -> float:
-    return 1.0 if finding.p_value is None else finding.p_value
+def _tell_incomplete(answers: Answers, judgement: Judgement) -> Told:
+    """Say that the period is not complete, and what its audits show so far."""
+    sentence, estimate, call = _TELL[judgement.provisional](answers, judgement.surviving)
+    return f"Provisional, the period is incomplete.{_tell_reach(answers)} So far: {sentence}", estimate, call
 
 
-def _holm(looks: Sequence[tuple[float, Finding]], alpha: float, tests: int = 3) -> list[Finding]:
-    kept = []
-    for step, (p_value, finding) in enumerate(sorted(looks, key=lambda look: look[0])):
-        if p_value > alpha / (tests - step):
-            break
-        kept.append(finding)
-    return kept
+def _tell_reach(answers: Answers) -> str:
+    """Say where the audits begin or end inside the period; nothing where they do not."""
+    coverage, period = answers.case.coverage, answers.case.period
+    if coverage is None or coverage.holds(period):
+        return ""
+    first, last = show(coverage.first.isoformat(), "date"), show(coverage.last.isoformat(), "date")
+    ends = show((period.end - timedelta(days=1)).isoformat(), "date")
+    if not coverage.ends_inside(period):
+        return f" The audits begin on {first}, inside {period.name}."
+    if coverage.begins_inside(period):
+        return f" All audits are from {first} to {last}; {period.name} ends on {ends}."
+    return f" The audits end on {last}; {period.name} ends on {ends}."
 
 
-def _verdict(
-    answers: Answers, looks: Sequence[tuple[float, Finding]], surviving: Sequence[Finding], alpha: float
-) -> tuple[Verdict, Grade]:  # fmt: skip
-    shown = [cause for cause in answers.causes.causes if cause.grade == "shown"]
-    others = [cause for cause in answers.causes.causes if cause not in shown]
-    if any(cause.measurement for cause in shown) and not others:
-        return "artefact", "shown"
-    if any(cause.code == "ENV.MIX" for cause in shown) and not others:
-        return "mix", "shown"
-    if surviving:
-        worse = bool(others) or all(finding.estimate.value > 0 for finding in surviving)
-        return ("worse" if worse else "better"), "shown"
-    if any(p_value <= alpha for p_value, _ in looks):
-        return "not proven", "not proven"
-    return "steady", "not proven"
-
-
-def _tell_first(answers: Answers) -> Told:
+def _tell_first(answers: Answers, surviving: Sequence[Finding]) -> Told:
     accuracy = answers.quality.accuracy
     return f"Accuracy is {accuracy}; nothing earlier to compare with.", accuracy, "quality.accuracy"
 
@@ -134,6 +127,7 @@ def _tell_alone(answers: Answers, surviving: Sequence[Finding]) -> Told:
 
 
 _TELL = {
+    "first period": _tell_first,
     "worse": _tell_worse,
     "better": _tell_better,
     "artefact": _tell_artefact,
