@@ -97,7 +97,7 @@ def test_paths_are_seen_from_the_batch_file(batch_file):
     [
         ("sitess: [x]\n", "unknown key 'sitess'; the nearest known is 'sites'"),
         ("seed: one\n", "seed is 'one', not a whole number"),
-        ("seed: 1\nseed: 2\n", "line 4: 'seed' stands there twice"),
+        ("seed: 1\nseed: 2\n", "line 4: duplicate key 'seed'; keep one"),
         ("periods: [2026-13]\n", "periods is ['2026-13'], not \"all months\" or a list such as [2026-03]"),
         ("sites: []\n", 'sites is [], not "all" or a list'),
         ("mapping: none.yml\n", "mapping: there is no none.yml"),
@@ -131,7 +131,7 @@ def test_a_fault_is_one_error_that_names_file_key_and_mend(batch_file, text, say
     [
         ("", "must hold lines"),
         ("[a, b]", "must hold lines"),
-        ("batch: [", "is not YAML"),
+        ("batch: [", "line 1: not valid YAML"),
         ("title: x\n", "batch is missing; give a name for a folder"),
         ("batch: ../x\n", "batch is '../x', not a name for a folder"),
         (

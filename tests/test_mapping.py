@@ -36,9 +36,9 @@ def test_words_that_yaml_takes_for_truth_values_stay_words(tmp_path):
         ("labels: {a: hate}\nbenign: [bening]", "benign: 'bening' is none of the labels"),
         ("labels: {a: x, b: y, c: z}\nlabel_scale: binary", "binary, but labels names 3"),
         ("label_scale: ordinal", "label_order"),
-        ("labels: {a: x, a: y}", "'a' stands twice"),
+        ("labels: {a: x, a: y}", "duplicate key 'a'"),
         ("- a\n- b", "no YAML mapping"),
-        ("columns: [", "no YAML mapping"),
+        ("columns: [", "not valid YAML"),
     ],
 )
 def test_a_wrong_mapping_is_refused_with_file_key_and_nearest_name(tmp_path, text, words):

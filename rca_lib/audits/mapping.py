@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from rca_lib.audits.tables import AUDITS, columns
+from rca_lib.audits.yaml_files import read_yaml
 from rca_lib.findings import DataError
 
 NULLS = ("NULL", "null", "N/A", "n/a", "#N/A", "NaN", "nan")
@@ -123,26 +123,16 @@ def read_mapping(path: Path | None) -> Mapping:
     if path is None:
         return Mapping()
     try:
-        content = yaml.load(Path(path).read_text(encoding="utf-8"), Loader=_PlainLoader)
-        return Mapping(**_without_blanks(content or {}))
+        content = read_yaml(path).content
+        return Mapping(**_without_blanks({} if content in (None, "") else content))
     except OSError as error:
         raise DataError(f"mapping {path} cannot be read: {error.strerror}", mend="check its path") from None
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
-        text = " ".join(str(error).split())
-        raise DataError(f"mapping {path} is no YAML mapping: {text}", mend="compare it with example.yml") from None
+    except DataError as error:
+        raise DataError(f"mapping {path}: {error.problem}", first=error.first, mend=error.mend) from None
+    except TypeError as error:
+        raise DataError(f"mapping {path} is no YAML mapping: {error}", mend="compare it with example.yml") from None
     except ValidationError as error:
         raise _explain(path, max(error.errors(), key=lambda found: len(found["loc"]))) from None
-
-
-class _PlainLoader(yaml.BaseLoader):
-    """YAML with text only, that refuses a key which stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        names = [key.value for key, _ in node.value]
-        twice = next((name for name in names if names.count(name) > 1), None)
-        if twice is not None:
-            raise yaml.YAMLError(f"key {twice!r} stands twice{node.start_mark}")
-        return super().construct_mapping(node, deep)
 
 
 def _without_blanks(content: Any) -> dict[str, Any]:

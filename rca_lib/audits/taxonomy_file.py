@@ -11,11 +11,11 @@ from typing import Annotated, Any, Literal
 
 import duckdb
 import pandas as pd
-import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic import dataclasses as checked
 
 from rca_lib.audits.tables import AUDITS, DIMENSIONS, EVENT_TYPES, parse_scope
+from rca_lib.audits.yaml_files import Place, read_yaml
 from rca_lib.findings import DataError
 from rca_lib.stats.texts import read_texts
 
@@ -27,7 +27,6 @@ INHERITED = ("owner", "controllable_by", "measurement")
 STRICT = ConfigDict(extra="forbid")
 Text = Annotated[str, Field(min_length=1)]
 CLOSED = {"enable_external_access": "false"}  # a rule sees the rows, neither files nor the network
-Place = tuple[str | int, ...]  # the keys that lead to a value of the file
 
 
 @checked.dataclass(frozen=True, slots=True, config=STRICT)
@@ -114,17 +113,16 @@ def read_taxonomy(path: str | Path | None = None) -> Taxonomy:
     >>> taxonomy.causes["MEA.GT_STALE"].measurement, taxonomy.owner("TRN.UPD")
     (True, 'training')
     """
-    file, lines = DEFAULT if path is None else Path(path), {(): 1}
+    file = DEFAULT if path is None else Path(path)
     try:
-        content = _construct(yaml.compose(file.read_text(encoding="utf-8-sig"), yaml.BaseLoader), (), lines)
-        taxonomy = TypeAdapter(Taxonomy).validate_python(content)
-        _check(taxonomy)
-        return taxonomy
+        read = read_yaml(file)
     except OSError as error:
         raise DataError(f"no taxonomy file {file}", mend="name one, or restore parameters/taxonomy.yml") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark, mend = getattr(error, "problem_mark", None), "mend the line; save the file as UTF-8"
-        line, problem = mark.line + 1 if mark else 1, f"no plain YAML: {getattr(error, 'problem', error)}"
+    lines = {(): 1, **read.lines}
+    try:
+        taxonomy = TypeAdapter(Taxonomy).validate_python(read.content)
+        _check(taxonomy)
+        return taxonomy
     except (_Fault, ValidationError) as error:
         place, problem, mend = error.args if isinstance(error, _Fault) else _tell_first(error)
         line = next(lines[place[:keys]] for keys in range(len(place), -1, -1) if place[:keys] in lines)
@@ -157,21 +155,6 @@ def _open_engine(rows: pd.DataFrame) -> duckdb.DuckDBPyConnection:
 
 class _Fault(Exception):  # noqa: N818
     """What is wrong with the file: the keys that lead to it, the problem, the mend."""
-
-
-def _construct(node: yaml.Node | None, place: Place, lines: dict[Place, int]) -> Any:
-    """Return a node's content with scalars as text, and note the line of each key."""
-    if isinstance(node, yaml.SequenceNode):
-        return [_construct(one, (*place, number), lines) for number, one in enumerate(node.value)]
-    if not isinstance(node, yaml.MappingNode):
-        return node and node.value
-    content: dict[str, Any] = {}
-    for key, value in node.value:
-        lines[(*place, key.value)] = key.start_mark.line + 1
-        if key.value in content:  # YAML would keep the last
-            raise _Fault((*place, key.value), f"the key {key.value!r} stands twice", "take one of them out")
-        content[key.value] = _construct(value, (*place, key.value), lines)
-    return content
 
 
 def _inherit(entries: Any) -> Any:

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -26,6 +25,8 @@ from pydantic import (
 
 from rca_lib.audits.periods import Period, name_period_before, parse_period
 from rca_lib.audits.tables import folder_name
+from rca_lib.audits.yaml_files import read_yaml
+from rca_lib.findings import DataError
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 NOTEBOOKS = {
@@ -121,16 +122,18 @@ def read_batch(path: Path | str) -> Batch:
     """
     path = Path(path)
     try:
-        node = yaml.compose(path.read_text(encoding="utf-8-sig"), Loader=yaml.BaseLoader)
-        if not isinstance(node, yaml.MappingNode):
+        # Scalars stay text until a type is asked for: YAML reads a site called NO as False and 2026-03-01 as a date.
+        content = read_yaml(path, empty=("", "~", "null")).content
+        if not isinstance(content, dict):
             raise ValueError(f"{path}: must hold lines `key: value`")
-        raw = {key: value for key, value in _plain(node, path).items() if value is not None}
+        raw = {key: value for key, value in content.items() if value is not None}
         _refuse_passwords(raw, path)
         batch = Batch.model_validate(raw, context=path)
     except OSError as error:
         raise ValueError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: is not YAML: {' '.join(str(error).split())}") from None
+    except DataError as error:
+        line = f"line {error.first['line']}: " if error.first else ""
+        raise ValueError(f"{path}: {line}{error.problem}; {error.mend}") from None
     except ValidationError as error:
         raise ValueError(f"{path}: {_explain(error)}") from None
     batch._source = path
@@ -171,20 +174,6 @@ def plan_runs(
     each = [{"site": one, "period": name} for one, name in cells if "deep_dive" in declared]
     runs = [_run(batch, "deep_dive", declared["deep_dive"], values | cell) for cell in each]
     return tuple(runs + [_run(batch, kind, declared[kind], values) for kind in wide])
-
-
-def _plain(node: yaml.Node, path: Path) -> Any:
-    # Scalars stay text until a type is asked for: YAML reads a site called NO as False and 2026-03-01 as a date.
-    if isinstance(node, yaml.SequenceNode):
-        return [_plain(part, path) for part in node.value]
-    if isinstance(node, yaml.ScalarNode):
-        return None if node.style is None and node.value in ("", "~", "null") else node.value
-    values: dict[str, Any] = {}
-    for key, value in node.value:
-        if key.value in values:
-            raise ValueError(f"{path}: line {key.start_mark.line + 1}: {key.value!r} stands there twice")
-        values[key.value] = _plain(value, path)
-    return values
 
 
 def _refuse_passwords(raw: Mapping[str, Any], path: Path) -> None:
