@@ -28,7 +28,7 @@ from rca_lib.findings import DataError
 
 if TYPE_CHECKING:
     from rca_lib.audits.ledger import Ledger
-    from rca_lib.batch.job import Plan
+    from rca_lib.batch.job import Job, Plan
     from rca_lib.batch.records import Outcome
     from rca_lib.reporting.verification import Verification
 
@@ -126,8 +126,7 @@ def run(
         finally:
             progress.stop()
             _show_outcomes(outcomes)
-    path = os.path.relpath(job.index)
-    console.print(f"Open {path if not path.startswith('..') else job.index}", markup=False, soft_wrap=True)
+    _show_job(job)
     if any(outcome.outcome == "failed" for outcome in outcomes):
         raise typer.Exit(1)
 
@@ -243,6 +242,8 @@ def _show_verification(verification: Verification, *, verbose: bool) -> None:
 def _show_plan(plan: Plan) -> None:
     for run, reason in plan.runs:
         console.print(f"{run.folder}: {f'due, {reason}' if reason else 'stands'}", markup=False, soft_wrap=True)
+    for note in plan.notes:
+        console.print(note, markup=False, soft_wrap=True)
     due = sum(bool(reason) for _, reason in plan.runs)
     console.print(f"{due} of {len(plan.runs)} runs are due.", markup=False)
 
@@ -260,6 +261,13 @@ def _show_outcomes(outcomes: list[Outcome]) -> None:
     if outcomes:
         succeeded = sum(outcome.outcome == "succeeded" for outcome in outcomes)
         console.print(f"{succeeded} of {len(outcomes)} runs succeeded.", markup=False)
+
+
+def _show_job(job: Job) -> None:
+    for note in job.notes:
+        console.print(note, markup=False, soft_wrap=True)
+    path = os.path.relpath(job.index)
+    console.print(f"Open {path if not path.startswith('..') else job.index}", markup=False, soft_wrap=True)
 
 
 def _plain(text: object) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rca_lib.batch.grid import plan_runs, read_batch
+from rca_lib.batch.grid import list_idle, plan_runs, read_batch
 
 DEEP_DIVE = """\
 site: str = "a"  # where
@@ -103,6 +103,7 @@ def test_paths_are_seen_from_the_batch_file(batch_file):
         ("mapping: none.yml\n", "mapping: there is no none.yml"),
         ("sites: [lisbo]\n", "sites: 'lisbo' is not in the data; the nearest known is 'lisbon'"),
         ("periods: [2026-04]\n", "periods: 2026-04 is not in the data; the nearest known is '2026-0"),
+        ("periods: [2026-W15]\n", "periods: 2026-W15 is not in the data"),
         ("parameters: {alhpa: 0.1}\n", "parameters: no notebook has 'alhpa'; the nearest known is 'alpha'"),
         ("parameters: {order: 2.5}\n", "parameters: order is '2.5', but deep.ipynb wants int"),
         ("parameters: {order: null}\n", "parameters: order is None, but deep.ipynb wants int"),
@@ -193,3 +194,37 @@ def test_a_notebook_with_loose_parameters_is_refused(batch_file, parameters, say
 def test_nothing_to_run_is_an_error(batch_file):
     with pytest.raises(ValueError, match="nothing to run"):
         plan(batch_file, "", {"lisbon": []}, site="lisbon")
+
+
+WEEKS = {"lisbon": ["2026-01", "2026-W02", "2026-W04"], "manila": ["2026-01", "2026-W04", "2026-03"]}
+
+
+@pytest.mark.parametrize(
+    ("periods", "folders", "idle"),
+    [
+        ("[2026-W02]", ["lisbon/2026-W02"], [("manila", "2026-W02")]),
+        ("[2026-W03]", [], [("lisbon", "2026-W03"), ("manila", "2026-W03")]),
+        ("[2026-W04]", ["lisbon/2026-W04", "manila/2026-W04"], []),
+        ("[2026-02]", [], [("lisbon", "2026-02"), ("manila", "2026-02")]),
+        ("[2026-03]", ["manila/2026-03"], [("lisbon", "2026-03")]),
+        ("all months", ["lisbon/2026-01", "manila/2026-01", "manila/2026-03"], []),
+    ],
+)
+def test_a_site_that_is_idle_in_a_period_is_no_run_and_is_named(batch_file, periods, folders, idle):
+    runs = plan(batch_file, f"periods: {periods}\n", WEEKS)
+    assert [run.folder for run in runs if run.site] == folders
+    assert [*list_idle(read_batch(batch_file), WEEKS)] == idle
+
+
+def test_a_report_of_one_site_is_told_of_no_other(batch_file):
+    write_notebook(batch_file.parent / "deep.ipynb", DEEP_DIVE + "sites: list[str] = []\n")
+    runs = plan(batch_file, "")
+    assert [run.parameters["sites"] for run in runs[:4]] == [["lisbon"]] * 3 + [["NO"]]
+    assert runs[-1].parameters["sites"] == ["lisbon", "NO"]
+
+
+def test_names_that_differ_in_case_alone_have_folders_that_do_not(batch_file):
+    held = {site: ["2026-03"] for site in ("Lisbon", "lisbon", "LISBON", "manila")}
+    folders = [run.folder for run in plan(batch_file, "", held)[:4]]
+    assert len({folder.lower() for folder in folders}) == 4
+    assert folders[3] == "manila/2026-03"

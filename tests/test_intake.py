@@ -8,10 +8,11 @@ import duckdb
 import pandas as pd
 import pytest
 
+from rca_lib.audits.folders import folder_name
 from rca_lib.audits.intake import take_in
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.mapping import Mapping
-from rca_lib.audits.tables import AUDITS, columns, folder_name
+from rca_lib.audits.tables import AUDITS, columns
 from rca_lib.findings import DataError
 
 UTC = Mapping(time_zone="UTC")

@@ -13,11 +13,12 @@ import duckdb
 import pandas as pd
 
 from rca_lib.audits.conventions import settle
+from rca_lib.audits.folders import folder_names, note_name
 from rca_lib.audits.ledger import Ledger
 from rca_lib.audits.mapping import EXTRA_OF_QUARANTINE, Mapping, identifier, plan_columns, quote
 from rca_lib.audits.reading import Source, read_source, run
 from rca_lib.audits.rules import create_texts, judge
-from rca_lib.audits.tables import AUDITS, folder_name
+from rca_lib.audits.tables import AUDITS
 from rca_lib.audits.weighting import add_weights, read_population
 from rca_lib.findings import DataError
 
@@ -162,12 +163,15 @@ def _draw_up(engine: duckdb.DuckDBPyConnection, read: Source, mapping: Mapping, 
 def _write(engine: duckdb.DuckDBPyConnection, folder: Path, read: Source, ledger: Ledger) -> None:
     folder.mkdir()
     run(engine, "create table sorted as from kept order by site, month")
-    for site, month in engine.sql("select distinct site, month from sorted order by all").fetchall():
-        place = folder / f"site={folder_name(site)}" / f"month={month}"
+    parts = engine.sql("select distinct site, month from sorted order by all").fetchall()
+    folders = folder_names(site for site, _ in parts)
+    for site, month in parts:
+        place = folder / f"site={folders[site]}" / f"month={month}"
         place.mkdir(parents=True)
+        note_name(place.parent, site, "site=")
         # Apart, so that the same audits are the same file whatever export they came in.
-        parts = {"audits": "* exclude (month, source_file, source_row)", "sources": "audit_id, source_file, source_row"}
-        for name, columns in parts.items():
+        files = {"audits": "* exclude (month, source_file, source_row)", "sources": "audit_id, source_file, source_row"}
+        for name, columns in files.items():
             rows = f"select {columns} from sorted where site = {quote(site)} and month = '{month}'"
             file = quote(str(place / f"{name}.parquet"))
             run(engine, f"copy ({rows} order by decided_at, audit_id) to {file} (format parquet, compression zstd)")

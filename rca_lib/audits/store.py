@@ -15,7 +15,6 @@ from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import duckdb
 import pandas as pd
@@ -33,9 +32,10 @@ from rca_lib.audits.beside import (
 )
 from rca_lib.audits.counting import column_names, keep_proportional
 from rca_lib.audits.demo import demo_store
+from rca_lib.audits.folders import find_folder, read_name
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.periods import Coverage, Period, cover_days, parse_period, period_of, periods_before
-from rca_lib.audits.tables import DIMENSIONS, folder_name
+from rca_lib.audits.tables import DIMENSIONS
 from rca_lib.audits.taxonomy_file import Taxonomy
 from rca_lib.findings import DataError, join_words, show
 
@@ -152,12 +152,12 @@ def open_case(
 
 def list_sites(store: Path) -> tuple[str, ...]:
     """Return the sites a store holds, in order."""
-    return tuple(sorted(unquote(folder.name.removeprefix("site=")) for folder in store.glob("site=*")))
+    return tuple(sorted(read_name(folder, "site=") for folder in store.glob("site=*")))
 
 
 def list_periods(store: Path, site: str, kind: str = "month") -> tuple[str, ...]:
     """Return the periods of a kind in which a site has audits, in order."""
-    files = sorted((store / f"site={folder_name(site)}").glob("month=*/audits.parquet"))
+    files = sorted(find_folder(store, site, "site=").glob("month=*/audits.parquet"))
     if kind == "month":
         return tuple(file.parent.name.removeprefix("month=") for file in files)
     days = _days_with_audits(duckdb.connect(), files)
@@ -286,7 +286,7 @@ def _hash_file(file: Path, changed: int) -> bytes:
 
 
 def _month_files(store: Path, site: str, period: Period) -> list[Path]:
-    folder = store / f"site={folder_name(site)}"
+    folder = find_folder(store, site, "site=")
     if not folder.is_dir():
         known = join_words(list_sites(store)) or "none"
         raise DataError(f"no site {site!r} in the audits", column="site", mend=f"choose among {known}")

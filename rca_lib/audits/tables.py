@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import quote
 
 Need = Literal["required", "advised", "optional", "automatic"]
 Kind = Literal["text", "time", "date", "number", "whole", "flag"]
@@ -156,15 +155,3 @@ def parse_scope(scope: str | None) -> dict[str, str]:
         return {}
     pairs = (part.split("=", 1) for part in str(scope).split(";") if part.strip())
     return {name.strip(): value.strip() for name, value in pairs}
-
-
-def folder_name(site: str) -> str:
-    """Return a folder name that is safe everywhere and leads back to the site.
-
-    Examples
-    --------
-    >>> folder_name("são paulo/2"), folder_name("_x")
-    ('s%C3%A3o%20paulo%2F2', '%5Fx')
-    """
-    name = quote(site, safe="")
-    return f"%{ord(name[0]):02X}{name[1:]}" if name[:1] in ("_", ".") else name

@@ -23,8 +23,8 @@ from pydantic import (
     ValidationInfo,
 )
 
+from rca_lib.audits.folders import folder_names
 from rca_lib.audits.periods import Period, name_period_before, parse_period
-from rca_lib.audits.tables import folder_name
 from rca_lib.audits.yaml_files import read_yaml
 from rca_lib.findings import DataError
 
@@ -151,29 +151,46 @@ def plan_runs(
 ) -> tuple[Run, ...]:
     """List the runs of a batch, each with the parameters that its notebook declares.
 
-    The audits hold `sites_in_data` and the months of each in `periods_in_data`; a site and period without audits is no
-    run. `site` and `period` narrow the grid to one site, to one period of any kind; the notebooks that cover all of
-    them are then left out. `given` holds further values for the notebooks that declare them, such as the store.
+    The audits hold `sites_in_data` and the periods of each in `periods_in_data`: its months, and its weeks where the
+    batch asks for weeks. A site and period without audits is no run (`list_idle` names those that were asked for).
+    `site` and `period` narrow the grid to one site, to one period of any kind; the notebooks that cover all of them are
+    then left out. `given` holds further values for the notebooks that declare them, such as the store.
 
     Raises
     ------
     ValueError
-        If a site or a period is not in the data, a parameter is unknown, missing or of the wrong type, or nothing is
-        left.
+        If a site is not in the data, a period lies outside them, a parameter is unknown, missing or of the wrong type,
+        or the data hold nothing.
     """
     months = {name: [parse_period(month) for month in periods_in_data[name]] for name in sites_in_data}
     declared = {kind: _read_parameters(path) for kind, path in batch.notebooks.items() if path}
     given = given or {}
     _check_names(batch, declared, given)
-    cells = _choose_cells(batch, months, site, period)
+    cells = [cell for cell, audited in _choose_cells(batch, months, site, period).items() if audited]
     if not cells:
-        raise ValueError(f"{batch._source}: nothing to run: no chosen site has audits in a chosen period")
+        return ()
     values = {**batch.model_dump(mode="json"), **given, "title": batch.title or batch.batch}
     values |= {"sites": list(dict(cells)), "periods": sorted({name for _, name in cells})}
     wide = [kind for kind in ("intake", "ground_truth", "portfolio") if kind in declared and site is period is None]
-    each = [{"site": one, "period": name} for one, name in cells if "deep_dive" in declared]
-    runs = [_run(batch, "deep_dive", declared["deep_dive"], values | cell) for cell in each]
+    each, folders = cells if "deep_dive" in declared else (), folder_names(months)
+    # A report of one site is told of no other.
+    own = [{"site": one, "period": name, "sites": [one], "periods": [name]} for one, name in each]
+    runs = [_run(batch, "deep_dive", declared["deep_dive"], values | cell, folders[cell["site"]]) for cell in own]
     return tuple(runs + [_run(batch, kind, declared[kind], values) for kind in wide])
+
+
+def list_idle(
+    batch: Batch,
+    periods_in_data: Mapping[str, Iterable[str]],
+    *,
+    site: str | None = None,
+    period: str | None = None,
+) -> tuple[tuple[str, str], ...]:
+    """List the sites and periods that were asked for by name and hold no audits; arguments as for `plan_runs`."""
+    months = {name: [parse_period(month) for month in held] for name, held in periods_in_data.items()}
+    if period is None and batch.periods == "all months":
+        return ()
+    return tuple(cell for cell, audited in _choose_cells(batch, months, site, period).items() if not audited)
 
 
 def _refuse_passwords(raw: Mapping[str, Any], path: Path) -> None:
@@ -235,26 +252,32 @@ def _check_names(batch: Batch, declared: Mapping[str, Mapping[str, Any]], given:
 
 def _choose_cells(
     batch: Batch, months: Mapping[str, list[Period]], site: str | None, period: str | None
-) -> list[tuple[str, str]]:
+) -> dict[tuple[str, str], bool]:
+    """Return every site and period that is asked for, and whether there are audits of it."""
     sites = [site] if site is not None else list(months if batch.sites == "all" else dict.fromkeys(batch.sites))
     for name in sites:
         if name not in months:
             raise ValueError(f"{batch._source}: sites: {name!r} is not in the data{_nearest(name, months)}")
-    known = [month.name for month in sorted({month for name in sites for month in months[name]})]
+    held = sorted({one for name in sites for one in months[name]})
+    if not held:
+        raise ValueError(f"{batch._source}: nothing to run: no chosen site has audits")
+    known = [one.name for one in held if one.kind == "month"]
     named = [period] if period is not None else known if batch.periods == "all months" else batch.periods
     wanted = [parse_period(name) for name in dict.fromkeys(named)]
-    cells = [(name, one.name) for name in sites for one in wanted if _has_audits(months[name], one)]
     for one in wanted:
-        if not any(name == one.name for _, name in cells):
-            raise ValueError(f"{batch._source}: periods: {one} is not in the data{_nearest(one.name, known)}")
-    return cells
+        # A period without audits between others is an idle one; outside of all it is a slip of the pen.
+        if not (held[0].start < one.end and one.start < max(each.end for each in held)):
+            near = [name for name in (each.name for each in held) if len(name) == len(one.name)] or known
+            raise ValueError(f"{batch._source}: periods: {one} is not in the data{_nearest(one.name, near)}")
+    return {(name, one.name): _has_audits(months[name], one) for name in sites for one in wanted}
 
 
-def _has_audits(months: Iterable[Period], period: Period) -> bool:
-    return any(month.start < period.end and period.start < month.end for month in months)
+def _has_audits(held: Iterable[Period], period: Period) -> bool:
+    alike = [one for one in held if one.kind == period.kind]
+    return any(one.start < period.end and period.start < one.end for one in alike or held)
 
 
-def _run(batch: Batch, kind: str, lines: Mapping[str, ast.AnnAssign], values: Mapping[str, Any]) -> Run:
+def _run(batch: Batch, kind: str, lines: Mapping[str, ast.AnnAssign], values: Mapping[str, Any], own: str = "") -> Run:
     notebook, site, period = batch.notebooks[kind], values.get("site"), values.get("period")
     filled = {name: value for name, value in values.items() if value is not None} | dict(batch.parameters)
     parameters = {}
@@ -272,6 +295,6 @@ def _run(batch: Batch, kind: str, lines: Mapping[str, ast.AnnAssign], values: Ma
             raise ValueError(f"{batch._source}: parameters: {about}") from None
     folder, before = f"_{kind}", ""
     if site is not None:
-        folder, before = (f"{folder_name(site)}/{name}" for name in (period, name_period_before(period)))
+        folder, before = (f"{own}/{name}" for name in (period, name_period_before(period)))
     limits = {name: getattr(batch, name) for name in ("timeout_seconds", "deadline_seconds", "memory_mb")}
     return Run(site, period, notebook, folder, parameters, before=before, stage=int(kind == "portfolio"), **limits)

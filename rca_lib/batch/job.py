@@ -16,8 +16,9 @@ from rca_lib.audits.beside import index_ratings
 from rca_lib.audits.intake import take_in
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.mapping import read_mapping
+from rca_lib.audits.periods import parse_period
 from rca_lib.audits.store import fingerprint, list_periods, list_sites
-from rca_lib.batch.grid import Batch, Run, plan_runs, read_batch
+from rca_lib.batch.grid import Batch, Run, list_idle, plan_runs, read_batch
 from rca_lib.batch.locks import hold
 from rca_lib.batch.records import Outcome, find_reason, hash_file, hash_library, list_inputs
 from rca_lib.batch.runner import run_grid
@@ -25,27 +26,36 @@ from rca_lib.findings import DataError
 from rca_lib.reporting.index import write_index
 
 STORE, CERTIFICATE = "_audits", "certificate.html"
+NAMED = 5  # sites and periods without audits that a line names
 TABLES = ("events", "targets", "ratings")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a batch came to: its folder, the index to open, the ledger of the intake, an outcome per run."""
+    """What a batch came to: its folder, the index to open, the ledger of the intake, an outcome per run.
+
+    `notes` are lines for the terminal on what is in order.
+    """
 
     folder: Path
     index: Path
     ledger: Ledger
     outcomes: tuple[Outcome, ...]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a batch would do: its runs, each with the reason why it is due, "" where its report stands."""
+    """What a batch would do: its runs, each with the reason why it is due, "" where its report stands.
+
+    `notes` are those of `Job`.
+    """
 
     batch: Batch
     folder: Path
     ledger: Ledger
     runs: tuple[tuple[Run, str], ...]
+    notes: tuple[str, ...] = ()
 
 
 def run_batch(
@@ -96,13 +106,13 @@ def run_batch(
     with hold(folder):
         ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
         on_intake(ledger)
-        runs = _plan(batch, folder / STORE, site, period)
+        runs, notes = _plan(batch, folder / STORE, site, period)
         on_plan(runs)
         told = {"environment": batch.environment, "on_progress": on_progress}
         outcomes = run_grid(runs, folder, workers=workers, force=force, cold=cold, **told)
         if not all(outcome.kept for outcome in outcomes):
             (folder / CERTIFICATE).unlink(missing_ok=True)  # it speaks of other reports
-        return Job(folder, write_index(folder, title=batch.title or batch.batch), ledger, outcomes)
+        return Job(folder, write_index(folder, title=batch.title or batch.batch), ledger, outcomes, notes)
 
 
 def plan_batch(
@@ -125,19 +135,26 @@ def plan_batch(
     with hold(folder):
         ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
         reasons: dict[str, str] = {}
-        runs = _plan(batch, folder / STORE, site, period)
+        runs, notes = _plan(batch, folder / STORE, site, period)
         for run in runs:
             reason = "it is forced" if force else find_reason(run, folder, list_inputs(run, folder))
             if not reason and (reasons.get(run.before) or (run.stage and any(reasons.values()))):
                 reason = "a report that it reads is due"
             reasons[run.folder] = reason
-    return Plan(batch, folder, ledger, tuple((run, reasons[run.folder]) for run in runs))
+    return Plan(batch, folder, ledger, tuple((run, reasons[run.folder]) for run in runs), notes)
 
 
-def _plan(batch: Batch, store: Path, site: str | None, period: str | None) -> tuple[Run, ...]:
-    months = {name: list_periods(store, name) for name in list_sites(store)}
-    runs = plan_runs(batch, months, months, site=site, period=period, given={"store": os.path.relpath(store)})
-    return tuple(replace(run, fingerprint=_fingerprint(store, run)) for run in runs)
+def _plan(batch: Batch, store: Path, site: str | None, period: str | None) -> tuple[tuple[Run, ...], tuple[str, ...]]:
+    """Return the runs of a batch, and a line on the sites and periods that were asked for in vain."""
+    named = [period] if period else () if batch.periods == "all months" else batch.periods
+    kinds = dict.fromkeys(["month", *(parse_period(name).kind for name in named)])
+    held = {name: [one for kind in kinds for one in list_periods(store, name, kind)] for name in list_sites(store)}
+    chosen = {"site": site, "period": period}
+    runs = plan_runs(batch, held, held, **chosen, given={"store": os.path.relpath(store)})
+    idle = [f"{name} in {when}" for name, when in list_idle(batch, held, **chosen)]
+    more = f" and {len(idle) - NAMED:,} more" if len(idle) > NAMED else ""
+    lines = (f"No audits, so no report: {', '.join(idle[:NAMED])}{more}.",) if idle else ()
+    return tuple(replace(run, fingerprint=_fingerprint(store, run)) for run in runs), lines
 
 
 def _prepare(batch: Batch, data: Path | None, store: Path, *, force: bool, now: datetime | None) -> Ledger:
