@@ -135,6 +135,10 @@ def test_a_fault_is_one_error_that_names_file_key_and_mend(batch_file, text, say
         ("batch: [", "line 1: not valid YAML"),
         ("title: x\n", "batch is missing; give a name for a folder"),
         ("batch: ../x\n", "batch is '../x', not a name for a folder"),
+        ("batch: con\n", "batch is 'con', not a name for a folder"),
+        ("batch: x.\n", "batch is 'x.', not a name for a folder"),
+        (f"batch: {'x' * 81}\n", "not a name for a folder: letters, digits and ._-, at most 80"),
+        ("batch: Ж\n", "batch is 'Ж', not a name for a folder"),
         (
             "batch: x\nnotebooks: {deep: a.ipynb}\n",
             "notebooks is 'deep', not a notebook for deep_dive, ground_truth, portfolio, intake",

@@ -9,9 +9,11 @@ import pytest
 
 from rca_lib.batch import publishing
 from rca_lib.batch.grid import Run
+from rca_lib.batch.locks import LOCK, hold
 from rca_lib.batch.publishing import publish, sweep, write_failure
 from rca_lib.batch.records import Failure, Outcome, find_reason, is_whole, list_inputs, read_outcome, read_record
 from rca_lib.findings import DataError
+from rca_lib.reporting.index import write_index
 
 NOON = datetime(2026, 3, 9, 12, tzinfo=UTC)
 
@@ -136,3 +138,45 @@ def test_a_file_that_was_spoilt_behind_the_clock_is_found_where_nothing_is_trust
     os.utime(folder / "claims.json", ns=(0, 0))
     assert why(run, tmp_path) == ""
     assert not is_whole(folder, read_record(folder))
+
+
+@pytest.mark.parametrize("folder", ["", "/2026-01", "../x/2026-01", "a/../../b", "a/.."])
+def test_no_folder_leads_out_of_the_batch(run, tmp_path, folder):
+    with pytest.raises(OSError, match="leads out of the batch's folder"):
+        sweep(replace(run, folder=folder), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("link", ["a%2Fb", "a%2Fb/2026-01"])
+def test_nothing_is_written_through_a_link(run, tmp_path, link):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    for folder in (elsewhere / "2026-01", elsewhere / ".2026-01.new", (out / link).parent):
+        folder.mkdir(parents=True, exist_ok=True)
+    (out / link).symlink_to(elsewhere)
+    with pytest.raises(OSError, match="is a link; nothing is written through it"):
+        make_report(run, out)
+    assert sorted(path.name for path in elsewhere.iterdir()) == [".2026-01.new", "2026-01"]
+
+
+@pytest.mark.parametrize("kind", ["new", "old"])
+def test_a_link_in_the_place_of_a_folder_to_write_is_taken_away(run, tmp_path, kind):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "kept.txt").touch()
+    link = tmp_path / "a%2Fb" / f".2026-01.{kind}"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "elsewhere")
+    assert make_report(run, tmp_path).outcome == "succeeded"
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["kept.txt"]
+    assert [path.name for path in link.parent.iterdir()] == ["2026-01"]
+
+
+def test_the_lock_and_the_index_are_not_written_through_a_link(tmp_path):
+    letter = tmp_path / "letter.txt"
+    letter.write_text("dear")
+    for name in (LOCK, ".index.html.new", "index.html"):
+        (tmp_path / "b").mkdir(exist_ok=True)
+        (tmp_path / "b" / name).symlink_to(letter)
+    with pytest.raises(ValueError, match="cannot be written"), hold(tmp_path / "b"):
+        pass
+    assert write_index(tmp_path / "b").read_text().startswith("<!DOCTYPE html>")
+    assert letter.read_text() == "dear"

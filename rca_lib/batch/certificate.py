@@ -16,7 +16,7 @@ from urllib.parse import quote
 from rca_lib.batch.job import CERTIFICATE, STORE, TABLES, file_in_store, fill_store, make_key
 from rca_lib.batch.records import hash_file, list_versions, read_commit, read_record
 from rca_lib.findings import DataError
-from rca_lib.reporting.html import fill_template
+from rca_lib.reporting.html import fill_template, replace_page
 from rca_lib.reporting.verification import Verification, verify_report
 
 # Forked from a process that has imported all this.
@@ -71,9 +71,7 @@ def write_certificate(
         source=f"{data.name}, SHA-256 {hash_file(data)}" if data else "the audits as they were taken in",
         made=f"rca_lib {list_versions()['rca-lib']}, commit {read_commit() or 'unknown'}",
     )
-    new = folder / f".{CERTIFICATE}.new"
-    new.write_text(page, encoding="utf-8")
-    return new.replace(folder / CERTIFICATE)
+    return replace_page(folder / CERTIFICATE, page)
 
 
 @contextmanager

@@ -22,8 +22,9 @@ from pydantic import (
     ValidationError,
     ValidationInfo,
 )
+from pydantic_core import PydanticCustomError
 
-from rca_lib.audits.folders import folder_names
+from rca_lib.audits.folders import DEVICE, LONGEST, folder_names
 from rca_lib.audits.periods import Period, name_period_before, parse_period
 from rca_lib.audits.yaml_files import read_yaml
 from rca_lib.findings import DataError
@@ -38,6 +39,7 @@ NOTEBOOKS = {
 KINDS: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "list[str]": list[str]}
 READING = ConfigDict(coerce_numbers_to_str=True, allow_inf_nan=False)
 KINDS |= {f"{name} | None": kind | None for name, kind in KINDS.items()}
+BATCH = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9_-])?")
 PASSWORD = re.compile(r"(\w://)[^\s/@:\"]*:[^\s/@\"]+@")  # in an address
 
 
@@ -49,6 +51,13 @@ def _find(path: Path, batch_file: ValidationInfo) -> Path:
             return Path(os.path.normpath(folder / path))
     known = {file.name for folder in folders for file in folder.glob(f"*{path.suffix}")}
     raise ValueError(f"there is no {path}{_nearest(path.name, known)}")
+
+
+def _name_folder(name: str) -> str:
+    # What `folder_name` leaves as it is, and no name that begins or ends as it must not, is safe everywhere.
+    if len(name) > LONGEST or not BATCH.fullmatch(name) or DEVICE.match(name):
+        raise PydanticCustomError("folder", "no name for a folder")
+    return name
 
 
 File = Annotated[Path, AfterValidator(_find)] | None
@@ -65,7 +74,9 @@ class Batch(BaseModel, frozen=True, extra="forbid"):
     Paths are relative to the file, those of notebooks also to the project's. A description says what a value must be.
     """
 
-    batch: str = Field(description="a name for a folder", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    batch: Annotated[str, AfterValidator(_name_folder)] = Field(
+        description=f"a name for a folder: letters, digits and ._-, at most {LONGEST}"
+    )
     title: str = Field("", description="a title")
     data: Literal["synthetic"] | File = Field(None, description='a file or "synthetic"')
     seed: int = Field(0, description="a whole number", ge=0)

@@ -187,7 +187,9 @@ def fill_store(
 ) -> Ledger:
     """Take audits in, put the `files` that belong to them beside them, and what all was `made_from`."""
     fresh = store.with_name(f"{store.name}.new")
-    shutil.rmtree(fresh, ignore_errors=True)
+    if store.is_symlink():
+        raise DataError(f"{store} is a link; nothing is written through it", mend="remove it and run the batch again")
+    fresh.unlink() if fresh.is_symlink() else shutil.rmtree(fresh, ignore_errors=True)
     fresh.parent.mkdir(parents=True, exist_ok=True)
     mapping = read_mapping(files.get("mapping"))
     ledger = take_in(source, fresh, mapping=mapping, population=files.get("population"), now=now)

@@ -33,7 +33,7 @@ def hold(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        opened = (folder / LOCK).open("a+")
+        opened = _open(folder / LOCK, "a+")
     except OSError as problem:
         raise ValueError(f"{folder} cannot be written: {problem.strerror}") from None
     with opened as lock:
@@ -66,8 +66,14 @@ def private_folder() -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _open(file: Path, mode: str) -> TextIO:
+    # The file is emptied: a link planted in its place must not lead to somebody's.
+    flag = getattr(os, "O_NOFOLLOW", 0)
+    return open(file, mode, opener=lambda path, flags: os.open(path, flags | flag, 0o666))
+
+
 def _clear(folder: Path) -> None:
-    with suppress(OSError), (folder / LOCK).open("r+") as lock:
+    with suppress(OSError), _open(folder / LOCK, "r+") as lock:
         if _take(lock):
             end_named(f"{HOME}={folder}")
             shutil.rmtree(folder, ignore_errors=True)

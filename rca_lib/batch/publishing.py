@@ -21,10 +21,36 @@ BEFORE = "before.json"
 EXCHANGE, HERE = 2, -100  # of Linux' renameat2(2)
 
 
+def find_place(out: Path, folder: str) -> Path:
+    """Return where a folder lies below a batch's folder.
+
+    Raises
+    ------
+    OSError
+        If it leads out of the batch's folder, or a link stands in its way.
+    """
+    parts = Path(folder).parts
+    if not parts or Path(folder).is_absolute() or ".." in parts:
+        raise OSError(f"{folder!r} leads out of the batch's folder")
+    for place in (out.joinpath(*parts[: count + 1]) for count in range(len(parts))):
+        if place.is_symlink():
+            raise OSError(f"{place} is a link; nothing is written through it: remove it, and run the batch again")
+    return out / folder
+
+
 def sweep(run: Run, out: Path) -> Path:
-    """Clear away what a killed runner left, bring back the report that it had put aside, return where to write."""
-    final = out / run.folder
+    """Clear away what a killed runner left, bring back the report that it had put aside, return where to write.
+
+    Raises
+    ------
+    OSError
+        As `find_place`.
+    """
+    final = find_place(out, run.folder)
     new, old = (final.with_name(f".{final.name}.{kind}") for kind in ("new", "old"))
+    for folder in (new, old):
+        if folder.is_symlink():
+            folder.unlink()
     if old.exists() and not final.exists():
         old.rename(final)
     for folder in (new, old):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,13 +85,16 @@ def run_grid(
 
 @contextmanager
 def _swept(runs: Sequence[Run], out: Path) -> Iterator[None]:
-    for run in runs:
-        sweep(run, out)
+    def sweep_all() -> None:
+        for run in runs:
+            with suppress(OSError):  # what cannot be written is told by the run itself
+                sweep(run, out)
+
+    sweep_all()
     try:
         yield
     finally:  # a batch that was stopped leaves no report half made
-        for run in runs:
-            sweep(run, out)
+        sweep_all()
 
 
 @dataclass(frozen=True, slots=True)

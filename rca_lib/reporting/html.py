@@ -60,6 +60,15 @@ def fill_template(name: str, **values: object) -> str:
     return PAGES.get_template(name).render(values)
 
 
+def replace_page(file: Path, page: str) -> Path:
+    """Put a page into the place of a file in one step, or of a link, never through it; return the file."""
+    new = file.with_name(f".{file.name}.new")
+    new.unlink(missing_ok=True)
+    with new.open("x", encoding="utf-8", errors="replace") as opened:  # of its own: a link would not be followed
+        opened.write(page)
+    return new.replace(file)
+
+
 def clean_html(html: str) -> str:
     """Keep the harmless part of HTML that may hold text from the data; links stay within the page or beside it.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from rca_lib.reporting.html import fill_template
+from rca_lib.reporting.html import fill_template, replace_page
 
 if TYPE_CHECKING:
     from rca_lib.questions.portfolio import Portfolio
@@ -41,9 +41,7 @@ def write_index(out: Path, *, title: str = "") -> Path:
         wide=_read_runs(out, "_*"),
         entries=_read_runs(out, OF_SITES),
     )
-    new = out / ".index.html.new"
-    new.write_text(page, encoding="utf-8")
-    return new.replace(out / "index.html")
+    return replace_page(out / "index.html", page)
 
 
 def link_reports(portfolio: Portfolio, output: Path | str) -> Shown:
