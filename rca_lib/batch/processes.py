@@ -40,19 +40,23 @@ def end_children(besides: Collection[int] = ()) -> None:
                 os.waitpid(child, 0)
 
 
-def list_named(words: str) -> list[int]:
-    """Return the other processes in whose first environment a variable is, or starts with, these words (Linux)."""
-    found = []
+def list_named(words: str, *, exact: bool = False) -> list[int]:
+    """Return the other processes in whose first environment a variable starts with these words (Linux).
+
+    `words` read as `NAME=value`. Where `exact`, the variable has no more than these words.
+    """
+    sought, found = words.encode(), []
     for environment in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):  # it has just ended, or is somebody else's
-            if any(one.startswith(words.encode()) for one in environment.read_bytes().split(b"\0")):
+            variables = environment.read_bytes().split(b"\0")
+            if sought in variables or (not exact and any(one.startswith(sought) for one in variables)):
                 found.append(int(environment.parent.name))
     return [process for process in found if process != os.getpid()]
 
 
 def end_named(words: str) -> None:
-    """Kill the processes of `list_named`."""
-    for process in list_named(words):
+    """Kill the other processes in whose first environment a variable is exactly `NAME=value`."""
+    for process in list_named(words, exact=True):
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
