@@ -38,12 +38,12 @@ _HOMES = {
     "reporting.deep_dive": "answer_questions compare_last_periods",
     "reporting.calibration": "answer_calibration",
     "reporting.page_one": "write_page_one save_page",
-    "reporting.verification": "verify_report",
     "reporting.claim_files": "read_claims",
     "reporting.claim_checks": "check_claims",
     "reporting.index": "link_reports",
     "reporting.history": "compare_claims lay_out_series read_series",
     "reporting.display": "save_table show_figure show_table show_words",
+    "batch.verifying": "verify_folder verify_report",
 }
 _PLOTS = (
     "auditors", "disagreement", "drivers", "explanations", "portfolio", "quality", "raters", "reliability", "screening",

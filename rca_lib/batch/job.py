@@ -14,18 +14,19 @@ from tempfile import TemporaryDirectory
 
 from rca_lib.audits.beside import index_ratings
 from rca_lib.audits.intake import take_in
+from rca_lib.audits.intakes import record_intake
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.mapping import read_mapping
-from rca_lib.audits.periods import parse_period
-from rca_lib.audits.store import fingerprint, list_periods, list_sites
+from rca_lib.audits.store import fingerprint
 from rca_lib.batch.grid import Batch, Run, list_idle, plan_runs, read_batch
 from rca_lib.batch.locks import hold
+from rca_lib.batch.plan import PLAN, list_held, write_plan
 from rca_lib.batch.records import Outcome, find_reason, hash_file, hash_library, list_inputs
 from rca_lib.batch.runner import run_grid
 from rca_lib.findings import DataError
 from rca_lib.reporting.index import write_index
 
-STORE, CERTIFICATE = "_audits", "certificate.html"
+STORE, CERTIFICATE, MANIFEST = "_audits", "certificate.html", "certificate.json"
 NAMED = 5  # sites and periods without audits that a line names
 TABLES = ("events", "targets", "ratings")
 
@@ -107,11 +108,14 @@ def run_batch(
         ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
         on_intake(ledger)
         runs, notes = _plan(batch, folder / STORE, site, period)
+        narrowed = site is not None or period is not None
+        write_plan(folder, folder / STORE, batch.title or batch.batch, runs, narrowed=narrowed)
         on_plan(runs)
         told = {"environment": batch.environment, "on_progress": on_progress}
         outcomes = run_grid(runs, folder, workers=workers, force=force, cold=cold, **told)
         if not all(outcome.kept for outcome in outcomes):
-            (folder / CERTIFICATE).unlink(missing_ok=True)  # it speaks of other reports
+            for name in (CERTIFICATE, MANIFEST):  # they speak of other reports
+                (folder / name).unlink(missing_ok=True)
         return Job(folder, write_index(folder, title=batch.title or batch.batch), ledger, outcomes, notes)
 
 
@@ -146,15 +150,13 @@ def plan_batch(
 
 def _plan(batch: Batch, store: Path, site: str | None, period: str | None) -> tuple[tuple[Run, ...], tuple[str, ...]]:
     """Return the runs of a batch, and a line on the sites and periods that were asked for in vain."""
-    named = [period] if period else () if batch.periods == "all months" else batch.periods
-    kinds = dict.fromkeys(["month", *(parse_period(name).kind for name in named)])
-    held = {name: [one for kind in kinds for one in list_periods(store, name, kind)] for name in list_sites(store)}
+    held = list_held(batch, store, period)
     chosen = {"site": site, "period": period}
     runs = plan_runs(batch, held, held, **chosen, given={"store": os.path.relpath(store)})
     idle = [f"{name} in {when}" for name, when in list_idle(batch, held, **chosen)]
     more = f" and {len(idle) - NAMED:,} more" if len(idle) > NAMED else ""
     lines = (f"No audits, so no report: {', '.join(idle[:NAMED])}{more}.",) if idle else ()
-    return tuple(replace(run, fingerprint=_fingerprint(store, run)) for run in runs), lines
+    return tuple(replace(run, fingerprint=hash_data(store, run)) for run in runs), lines
 
 
 def _prepare(batch: Batch, data: Path | None, store: Path, *, force: bool, now: datetime | None) -> Ledger:
@@ -170,13 +172,14 @@ def _prepare(batch: Batch, data: Path | None, store: Path, *, force: bool, now: 
         return read_ledger(store)
     with TemporaryDirectory(prefix="rca-export-") as export:
         if source == "synthetic":
-            _simulate(batch.seed, Path(export))
+            simulate_export(batch.seed, Path(export))
             source = Path(export) / "audits.csv"
             files |= {name: Path(export) / f"{name}.csv" for name in TABLES if name not in files}
         return fill_store(Path(source), files, store, made_from, now)
 
 
-def _simulate(seed: int, folder: Path) -> None:
+def simulate_export(seed: int, folder: Path) -> None:
+    """Write synthetic audits, and the tables beside them, as an export into a folder."""
     from rca_lib.audits.synthetic import demo_simulation, write_simulation  # a batch on real audits has no use for it
 
     write_simulation(demo_simulation(seed) if seed else demo_simulation(), folder)
@@ -197,6 +200,9 @@ def fill_store(
         shutil.copyfile(file, fresh / file_in_store(name))
     index_ratings(fresh)
     (fresh / "made_from.json").write_text(json.dumps(made_from, indent=1), encoding="utf-8")
+    record_intake(fresh, store, ledger, now)
+    if (store / PLAN).is_file():
+        shutil.copyfile(store / PLAN, fresh / PLAN)
     shutil.rmtree(store, ignore_errors=True)
     fresh.rename(store)
     return ledger
@@ -216,7 +222,8 @@ def make_key(source: Path | str, files: dict[str, Path], seed: int = 0) -> dict[
         raise DataError(f"{problem.filename} cannot be read: {problem.strerror}", mend="check the path") from None
 
 
-def _fingerprint(store: Path, run: Run) -> str:
+def hash_data(store: Path, run: Run) -> str:
+    """Return a SHA-256 of the data that a run reads: of its site and period, or all that the store is made from."""
     if run.site is None or run.period is None:
         return hashlib.sha256((store / "made_from.json").read_bytes()).hexdigest()
     return fingerprint(store, run.site, run.period)

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import rca_lib
 from rca_lib.batch.grid import Run
 
-RECORD, CLAIMS = "run.json", "claims.json"
+RECORD, CLAIMS, PAGE = "run.json", "claims.json", "report.html"
 REPORTS = f"[!._]*/[!.]*/{RECORD}"  # of sites and periods, below a batch's folder
 LIBRARY = Path(rca_lib.__file__).parent
 CHANGED = {
@@ -88,7 +88,7 @@ def list_inputs(run: Run, out: Path) -> dict[str, str]:
         "parameters": _hash(dict(run.parameters)),
         "data": run.fingerprint,
         "library": hash_library(),
-        "packages": _hash(list_versions()),
+        "packages": hash_versions(),
         "reports": _hash([(str(folder.relative_to(out)), _claims(folder)) for folder in read]),
         "before": _claims(out / run.before) if run.before else "",
     }
@@ -120,8 +120,9 @@ def is_whole(folder: Path, record: Mapping[str, Any], *, trusting: bool = False)
     try:
         made = (folder / RECORD).stat().st_mtime_ns if trusting else 0
         files = {folder / name: digest for name, digest in record["files"].items()}
-        return all(file.stat().st_mtime_ns < made or hash_file(file) == digest for file, digest in files.items())
-    except OSError:
+        whole = all(file.stat().st_mtime_ns < made or hash_file(file) == digest for file, digest in files.items())
+        return whole and folder / PAGE in files  # a list that was emptied covers nothing
+    except (OSError, LookupError, TypeError, AttributeError):  # a file is gone, or the record is damaged
         return False
 
 
@@ -144,6 +145,11 @@ def list_versions() -> dict[str, str]:
     required = importlib.metadata.requires("rca-lib") or []
     names = ["rca-lib", *(re.match(r"[\w.-]+", line)[0] for line in required if "extra ==" not in line)]
     return {"python": platform.python_version(), **{name: importlib.metadata.version(name) for name in names}}
+
+
+def hash_versions() -> str:
+    """Return one SHA-256 of the versions of Python and the packages."""
+    return _hash(list_versions())
 
 
 @cache

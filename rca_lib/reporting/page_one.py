@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rca_lib.audits.ledger import OF_THE_EXPORT, Ledger
+from rca_lib.audits.ledger import Ledger
 from rca_lib.findings import GRADES, Answer, Claim, Estimate, Finding, Grade, Rate, name_slice, show
 from rca_lib.questions.actions import tell_dates
 from rca_lib.reporting.deep_dive import Answers, calls
@@ -98,9 +98,7 @@ def save_page(page: PageOne, folder: Path | str) -> None:
     if not folder:
         return
     about = {"site": page.site, "period": page.period}
-    # The export may be gone when the claims are derived again, or have grown.
-    ledger = {name: getattr(page.ledger, name) for name in OF_THE_EXPORT}
-    claims = {**about, "ledger": ledger, "calls": dict(calls()), "claims": [claim.to_dict() for claim in page.claims]}
+    claims = {**about, "calls": dict(calls()), "claims": [claim.to_dict() for claim in page.claims]}
     findings = {
         **about,
         "headline": page.headline.sentence,
