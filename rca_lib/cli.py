@@ -128,7 +128,7 @@ def run(
             progress.stop()
             _show_outcomes(outcomes)
     _show_job(job)
-    if any(outcome.outcome == "failed" for outcome in outcomes):
+    if job.failed:
         raise typer.Exit(1)
 
 
@@ -296,8 +296,7 @@ def _show_verification(verification: Verification, *, verbose: bool) -> None:
 def _show_plan(plan: Plan) -> None:
     for run, reason in plan.runs:
         console.print(f"{run.folder}: {f'due, {reason}' if reason else 'stands'}", markup=False, soft_wrap=True)
-    for note in plan.notes:
-        console.print(note, markup=False, soft_wrap=True)
+    _show_notes(plan)
     due = sum(bool(reason) for _, reason in plan.runs)
     console.print(f"{due} of {len(plan.runs)} runs are due.", markup=False)
 
@@ -317,9 +316,17 @@ def _show_outcomes(outcomes: list[Outcome]) -> None:
         console.print(f"{succeeded} of {len(outcomes)} runs succeeded.", markup=False)
 
 
-def _show_job(job: Job) -> None:
+def _show_notes(job: Job | Plan) -> None:
     for note in job.notes:
         console.print(note, markup=False, soft_wrap=True)
+    for warning in job.warnings:
+        errors.print(f"Warning: {warning}.", markup=False, soft_wrap=True, style="yellow")
+    for alarm in job.alarms:
+        errors.print(alarm, markup=False, soft_wrap=True, style="red")
+
+
+def _show_job(job: Job) -> None:
+    _show_notes(job)
     path = os.path.relpath(job.index)
     console.print(f"Open {path if not path.startswith('..') else job.index}", markup=False, soft_wrap=True)
 

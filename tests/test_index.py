@@ -117,3 +117,33 @@ def test_the_portfolio_links_the_reports_beside_it(batch):
     assert f'<a href="../lisbon/2026-02/report.html">{HEADLINE}</a>' in shown.data["text/html"]
     assert "2026-01" not in shown.data["text/html"]
     assert "<a" not in link_reports(portfolio, "").data["text/html"]
+
+
+def test_a_report_that_stands_since_a_later_run_failed_is_marked_with_both_dates(batch):
+    file = batch / "lisbon" / "2026-02" / "run.json"
+    failed = {"started": "2026-04-02T10:00:00+00:00", "error": FAILURE}
+    told = {"outcome": "succeeded", "started": "2026-03-02T10:00:00+00:00", "error": None, "failed": failed}
+    file.write_text(json.dumps(told))
+    page = write_index(batch).read_text()
+    assert rows_of(page)[0][2].count('<span class="verdict stale">stale</span>') == 1
+    said = "failed on 2026-04-02, this is the report of 2026-03-02: DataError: no &lt;b&gt;column&lt;/b&gt;"
+    assert page.count(said) == 2 and "1 stale report" in page and HEADLINE in page
+    assert "3 reports: 1 stale, 1 failed, 1 worse, 1 first period." in page
+
+
+@pytest.mark.parametrize("verdict", ["too few audits", "incomplete period", "not comparable"])
+def test_each_verdict_has_its_badge_and_is_explained(tmp_path, verdict):
+    leave_run(tmp_path, "lisbon/2026-01", headline="x", verdict=verdict)
+    page = write_index(tmp_path).read_text()
+    assert f"1 report: 1 {verdict}." in page
+    assert re.search(f'<dt><span class="verdict [a-z-]+">{verdict}</span></dt><dd>[^<]+</dd>', page)
+
+
+def test_a_site_is_called_as_its_record_says_whatever_its_folder_is(tmp_path):
+    leave_run(tmp_path, "%E6%9D%B1~20f0f883b992d97f/2026-01", headline="x", verdict="steady")
+    file = tmp_path / "%E6%9D%B1~20f0f883b992d97f" / "2026-01" / "run.json"
+    file.write_text(json.dumps({"outcome": "succeeded", "error": None, "site": "東京"}))
+    page = write_index(tmp_path).read_text()
+    assert rows_of(page)[0][0] == '<th scope="row">東京</th>'
+    link = re.search('<a href="([^"#]+)">x</a>', page)[1]
+    assert (tmp_path / unquote(link)).parent.joinpath("run.json").is_file()

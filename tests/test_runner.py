@@ -18,6 +18,8 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from rca_lib.batch import warm
 from rca_lib.batch.grid import Run
+from rca_lib.batch.publishing import add_banner
+from rca_lib.batch.records import Failure, is_whole, read_record
 from rca_lib.batch.runner import run_grid
 from rca_lib.stats import texts
 
@@ -187,15 +189,29 @@ def test_a_report_says_what_it_said_before_from_other_data_and_of_the_period_bef
     assert json.loads((tmp_path / later.folder / "before.json").read_text()) == kept
 
 
-def test_force_runs_again_and_a_failure_takes_the_place_of_the_report(grid, tmp_path):
+def test_force_runs_again_and_a_failure_leaves_the_good_report_with_a_banner(grid, tmp_path):
     # A notebook that cannot be read fails without a kernel.
     shutil.copytree(grid[0] / "whole", tmp_path / "whole")
+    folder, page = tmp_path / "whole" / "2026-01", read(grid, "whole")
     grid[1][0].notebook.with_name("unreadable.ipynb").write_text("{}")
     run = replace(grid[1][0], notebook=grid[1][0].notebook.with_name("unreadable.ipynb"))
-    anew = run_grid([run], tmp_path, force=True)[0]
-    assert (anew.outcome, anew.kept) == ("failed", False)
-    names = [file.name for file in (tmp_path / "whole" / "2026-01").iterdir()]
-    assert sorted(names) == ["before.json", "report.html", "run.json"]
+    for _ in range(2):
+        anew = run_grid([run], tmp_path, force=True)[0]
+        assert (anew.outcome, anew.kept) == ("failed", False)
+        names = ["claims.json", "failed.html", "findings.json", "report.html", "report.ipynb", "run.json"]
+        assert sorted(file.name for file in folder.iterdir()) == names
+        stands = (folder / "report.html").read_text()
+        assert stands.count("<strong>Failed on 20") == 1 and 'href="failed.html"' in stands
+        assert add_banner(stands, "") == page
+        assert "This report could not be made" in (folder / "failed.html").read_text()
+        record = read_record(folder)
+        assert (record["outcome"], record["inputs"]) == ("succeeded", record_of(grid, "whole")["inputs"])
+        assert f"{Failure(**record['failed']['error'])}" == anew.error and is_whole(folder, record)
+    # The next run that succeeds takes the banner away.
+    outcome = run_grid(grid[1][:1], tmp_path)[0]
+    assert (outcome.outcome, outcome.kept) == ("succeeded", False)
+    assert "Failed on" not in (folder / "report.html").read_text()
+    assert not (folder / "failed.html").exists()
 
 
 def test_faults_of_the_call_are_told_before_anything_starts(grid, tmp_path):

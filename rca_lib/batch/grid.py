@@ -88,6 +88,7 @@ class Batch(BaseModel, frozen=True, extra="forbid"):
     taxonomy: File = None
     sites: Literal["all"] | tuple[str, ...] = Field("all", description='"all" or a list of sites', min_length=1)
     periods: Periods = Field("all months", description='"all months" or a list such as [2026-03]', min_length=1)
+    max_quarantine: float | None = Field(None, description="a share of the rows from 0 to 1", ge=0, le=1)
     baseline_periods: int = Field(1, description="a whole number from 0", ge=0)
     notebooks: Notebooks = Field(
         {}, description="a notebook for deep_dive, ground_truth, portfolio, intake", validate_default=True

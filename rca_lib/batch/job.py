@@ -9,8 +9,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal
 
 from rca_lib.audits.beside import index_ratings
 from rca_lib.audits.intake import take_in
@@ -21,12 +23,14 @@ from rca_lib.audits.store import fingerprint
 from rca_lib.batch.grid import Batch, Run, list_idle, plan_runs, read_batch
 from rca_lib.batch.locks import hold
 from rca_lib.batch.plan import PLAN, list_held, write_plan
+from rca_lib.batch.publishing import find_place
 from rca_lib.batch.records import Outcome, find_reason, hash_file, hash_library, list_inputs
 from rca_lib.batch.runner import run_grid
 from rca_lib.findings import DataError
-from rca_lib.reporting.index import write_index
+from rca_lib.reporting.coverage import REFUSED, STORE, tell_missing_site, tell_quarantine
+from rca_lib.reporting.index import list_reports, write_index
 
-STORE, CERTIFICATE, MANIFEST = "_audits", "certificate.html", "certificate.json"
+CERTIFICATE, MANIFEST = "certificate.html", "certificate.json"
 NAMED = 5  # sites and periods without audits that a line names
 TABLES = ("events", "targets", "ratings")
 
@@ -35,7 +39,8 @@ TABLES = ("events", "targets", "ratings")
 class Job:
     """What a batch came to: its folder, the index to open, the ledger of the intake, an outcome per run.
 
-    `notes` are lines for the terminal on what is in order.
+    `notes` are lines on what is in order, `warnings` on what is not and does not stop the batch, `alarms` on sites that
+    have lost all their audits: those make the batch fail although every run succeeded.
     """
 
     folder: Path
@@ -43,13 +48,20 @@ class Job:
     ledger: Ledger
     outcomes: tuple[Outcome, ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
+
+    @property
+    def failed(self) -> bool:
+        """Whether a run failed, or a site has lost all its audits."""
+        return bool(self.alarms) or any(outcome.outcome == "failed" for outcome in self.outcomes)
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What a batch would do: its runs, each with the reason why it is due, "" where its report stands.
 
-    `notes` are those of `Job`.
+    `notes`, `warnings` and `alarms` are those of `Job`.
     """
 
     batch: Batch
@@ -57,6 +69,8 @@ class Plan:
     ledger: Ledger
     runs: tuple[tuple[Run, str], ...]
     notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
 
 
 def run_batch(
@@ -107,6 +121,7 @@ def run_batch(
     with hold(folder):
         ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
         on_intake(ledger)
+        batch, alarms = _leave_out_missing(batch, folder, ledger)
         runs, notes = _plan(batch, folder / STORE, site, period)
         narrowed = site is not None or period is not None
         write_plan(folder, folder / STORE, batch.title or batch.batch, runs, narrowed=narrowed)
@@ -116,7 +131,8 @@ def run_batch(
         if not all(outcome.kept for outcome in outcomes):
             for name in (CERTIFICATE, MANIFEST):  # they speak of other reports
                 (folder / name).unlink(missing_ok=True)
-        return Job(folder, write_index(folder, title=batch.title or batch.batch), ledger, outcomes, notes)
+        index = write_index(folder, title=batch.title or batch.batch)
+        return Job(folder, index, ledger, outcomes, notes, tuple(tell_quarantine(ledger)), alarms)
 
 
 def plan_batch(
@@ -139,13 +155,34 @@ def plan_batch(
     with hold(folder):
         ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
         reasons: dict[str, str] = {}
+        batch, alarms = _leave_out_missing(batch, folder, ledger)
         runs, notes = _plan(batch, folder / STORE, site, period)
         for run in runs:
             reason = "it is forced" if force else find_reason(run, folder, list_inputs(run, folder))
             if not reason and (reasons.get(run.before) or (run.stage and any(reasons.values()))):
                 reason = "a report that it reads is due"
             reasons[run.folder] = reason
-    return Plan(batch, folder, ledger, tuple((run, reasons[run.folder]) for run in runs), notes)
+    planned = tuple((run, reasons[run.folder]) for run in runs)
+    return Plan(batch, folder, ledger, planned, notes, tuple(tell_quarantine(ledger)), alarms)
+
+
+def _leave_out_missing(batch: Batch, folder: Path, ledger: Ledger) -> tuple[Batch, tuple[str, ...]]:
+    """Return the batch without the sites that have lost all their audits, and a line on each.
+
+    Such a site has reports or rows in quarantine; one of which nothing is known is left to be refused as misspelt.
+    """
+    reported = {site for site, _ in list_reports(folder)}
+    known = sorted(reported | {site for site, kept, _ in ledger.by_site if site and not kept})
+    chosen = known if batch.sites == "all" else [site for site in known if site in batch.sites]
+    missing = {site: why for site in chosen if (why := tell_missing_site(ledger, site))}
+    if not missing:
+        return batch, ()
+    if batch.sites != "all":
+        left = tuple(site for site in batch.sites if site not in missing)
+        batch = batch.model_copy(update={"sites": left}) if left else batch
+    mend = {True: "its earlier reports are marked as stale", False: "it has no report"}
+    lines = (f"{site}: {why}; {mend[site in reported]}." for site, why in missing.items())
+    return batch, (*lines, f"Correct the export or {STORE}/quarantine.csv; remove the folder of a site that is gone.")
 
 
 def _plan(batch: Batch, store: Path, site: str | None, period: str | None) -> tuple[tuple[Run, ...], tuple[str, ...]]:
@@ -160,22 +197,58 @@ def _plan(batch: Batch, store: Path, site: str | None, period: str | None) -> tu
 
 
 def _prepare(batch: Batch, data: Path | None, store: Path, *, force: bool, now: datetime | None) -> Ledger:
-    """Take the audits in, unless the store was made from the same files."""
+    """Take the audits in, unless the store was made from the same files; where they are refused, the index says so."""
     source = data or batch.data
     if source is None:
         raise ValueError(f"batch {batch.batch!r} names no data; give it with --data FILE")
+    refused = find_place(store.parent, REFUSED)
+    shutil.rmtree(refused, ignore_errors=True)
+    try:
+        return _fill_anew(batch, source, store, force=force, now=now)
+    except DataError as problem:
+        if (store.parent / "index.html").exists():
+            refused.mkdir(exist_ok=True)
+            told = {"sentence": str(problem), "at": now.isoformat() if now else ""}
+            (refused / "refused.json").write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+            write_index(store.parent, title=batch.title or batch.batch)
+        raise
+
+
+def _fill_anew(
+    batch: Batch, source: Path | Literal["synthetic"], store: Path, *, force: bool, now: datetime | None
+) -> Ledger:
     files = {name: getattr(batch, name) for name in (*TABLES, "population", "mapping", "taxonomy")}
     files = {name: Path(path) for name, path in files.items() if path}
     made_from = make_key(source, files, batch.seed)
     standing = store / "made_from.json"
     if not force and standing.exists() and json.loads(standing.read_text(encoding="utf-8")) == made_from:
-        return read_ledger(store)
+        ledger = read_ledger(store)
+        _refuse_quarantine(batch, ledger, store)
+        return ledger
     with TemporaryDirectory(prefix="rca-export-") as export:
         if source == "synthetic":
             simulate_export(batch.seed, Path(export))
             source = Path(export) / "audits.csv"
             files |= {name: Path(export) / f"{name}.csv" for name in TABLES if name not in files}
-        return fill_store(Path(source), files, store, made_from, now)
+        return fill_store(Path(source), files, store, made_from, now, accept=partial(_refuse_quarantine, batch))
+
+
+def _refuse_quarantine(batch: Batch, ledger: Ledger, store: Path) -> None:
+    """Refuse audits of which more rows are quarantined than the batch lets pass; keep what tells why.
+
+    Raises
+    ------
+    DataError
+        If there are. The audits and the reports of before stand.
+    """
+    lines = [] if batch.max_quarantine is None else tell_quarantine(ledger, batch.max_quarantine)
+    if lines:
+        refused = store.with_name(REFUSED)
+        refused.mkdir()
+        for name in ("ledger.json", "quarantine.csv"):
+            shutil.copyfile(store / name, refused / name)
+        mend = f"correct the export or {REFUSED}/quarantine.csv, or raise max_quarantine; nothing was run"
+        raise DataError(f"{ledger.source}: {'; '.join(lines)}", rows=ledger.quarantined, mend=mend)
 
 
 def simulate_export(seed: int, folder: Path) -> None:
@@ -186,9 +259,19 @@ def simulate_export(seed: int, folder: Path) -> None:
 
 
 def fill_store(
-    source: Path, files: dict[str, Path], store: Path, made_from: dict[str, str], now: datetime | None
+    source: Path,
+    files: dict[str, Path],
+    store: Path,
+    made_from: dict[str, str],
+    now: datetime | None,
+    *,
+    accept: Callable[[Ledger, Path], None] = lambda *_: None,
 ) -> Ledger:
-    """Take audits in, put the `files` that belong to them beside them, and what all was `made_from`."""
+    """Take audits in, put the `files` that belong to them beside them, and what all was `made_from`.
+
+    `accept` is called with the ledger and the folder of the new store before it replaces the old one; where it raises,
+    the old one stands.
+    """
     fresh = store.with_name(f"{store.name}.new")
     if store.is_symlink():
         raise DataError(f"{store} is a link; nothing is written through it", mend="remove it and run the batch again")
@@ -199,6 +282,11 @@ def fill_store(
     for name, file in files.items():
         shutil.copyfile(file, fresh / file_in_store(name))
     index_ratings(fresh)
+    try:
+        accept(ledger, fresh)
+    except DataError:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
     (fresh / "made_from.json").write_text(json.dumps(made_from, indent=1), encoding="utf-8")
     record_intake(fresh, store, ledger, now)
     if (store / PLAN).is_file():

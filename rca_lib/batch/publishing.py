@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping
@@ -14,10 +15,24 @@ from pathlib import Path
 from typing import Any
 
 from rca_lib.batch.grid import Run
-from rca_lib.batch.records import CLAIMS, RECORD, Failure, hash_file, list_versions, read_commit, read_json, read_record
+from rca_lib.batch.records import (
+    CLAIMS,
+    RECORD,
+    Failure,
+    hash_file,
+    is_whole,
+    list_versions,
+    read_commit,
+    read_json,
+    read_record,
+)
 from rca_lib.reporting.html import fill_template
 
 BEFORE = "before.json"
+FAILED = ("failed.html", "failed.ipynb")  # what a failed run leaves beside the report that stands
+MAIN = '<main id="report">'
+# Comments in the text of a report are cleaned away, so that this can be none of it.
+BANNER = re.compile(r"<!-- banner -->.*?<!-- /banner -->", re.DOTALL)
 EXCHANGE, HERE = 2, -100  # of Linux' renameat2(2)
 
 
@@ -91,22 +106,52 @@ def publish(
     seconds: float,
     attempt: int,
 ) -> None:
-    """Write what the run still owes, the record last, and put its folder into its place."""
-    (new / "report.html").write_text(page, encoding="utf-8")
-    record = asdict(run) | {
-        "notebook": run.notebook.name,
-        "outcome": "failed" if failure else "succeeded",
-        "error": asdict(failure) if failure else None,
+    """Write what the run still owes, the record last, and put its folder into its place.
+
+    A run that failed does not replace a good report: that one stays, with a banner on its page and the failure in its
+    record (`failed`); the failure page is `failed.html` beside it, the notebook as far as it came `failed.ipynb`.
+    """
+    final = new.with_name(Path(run.folder).name)
+    ended = {
         "attempt": attempt,
         "started": started.isoformat(timespec="seconds"),
         "seconds": round(seconds, 2),
-        "versions": list_versions(),
-        "commit": read_commit(),
-        "inputs": dict(inputs),
-        "files": {file.relative_to(new).as_posix(): hash_file(file) for file in list_files(new)},
+        "error": asdict(failure) if failure else None,
     }
+    record = read_record(final)
+    if failure and record.get("outcome") == "succeeded" and is_whole(final, record):
+        _keep_report(final, new, record, page, f"{failure}", ended["started"])
+        record |= {"failed": ended}
+    else:
+        (new / "report.html").write_text(page, encoding="utf-8")
+        record = asdict(run) | {"notebook": run.notebook.name, "outcome": "failed" if failure else "succeeded"} | ended
+        record |= {"versions": list_versions(), "commit": read_commit(), "inputs": dict(inputs)}
+    record["files"] = {file.relative_to(new).as_posix(): hash_file(file) for file in list_files(new)}
     (new / RECORD).write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    _put(new, new.with_name(Path(run.folder).name))
+    _put(new, final)
+
+
+def _keep_report(final: Path, new: Path, record: Mapping[str, Any], page: str, reason: str, failed: str) -> None:
+    """Fill a new folder with the report that stands, a banner on its page, and what a failed run left."""
+    left = new / "report.ipynb"
+    notebook = left.read_bytes() if left.is_file() and not left.is_symlink() else None
+    shutil.rmtree(new)
+    for name in record["files"]:
+        if name not in FAILED:
+            (new / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(final / name, new / name)
+    (new / FAILED[0]).write_text(page, encoding="utf-8")
+    if notebook is not None:
+        (new / FAILED[1]).write_bytes(notebook)
+    standing = new / "report.html"
+    banner = fill_template("stale.html.j2", reason=reason, failed=failed, made=record["started"])
+    standing.write_text(add_banner(standing.read_text(encoding="utf-8"), banner), encoding="utf-8")
+
+
+def add_banner(page: str, banner: str) -> str:
+    """Put a banner above a report, in the place of the one that it may have; "" takes it away."""
+    page = BANNER.sub("", page)
+    return page.replace(MAIN, f"{MAIN}{banner}", 1)
 
 
 def write_failure(run: Run, failure: Failure, source: str = "") -> str:

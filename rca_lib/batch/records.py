@@ -42,6 +42,12 @@ class Outcome:
     kept: bool = False
     attempt: int = 1
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the outcome with the run's folder, site and period, as `--json` prints it."""
+        names = ("outcome", "seconds", "error", "kept", "attempt")
+        place = {name: getattr(self.run, name) for name in ("folder", "site", "period")}
+        return place | {name: getattr(self, name) for name in names}
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -70,11 +76,17 @@ def read_record(folder: Path) -> dict[str, Any]:
     return read_json(folder / RECORD)
 
 
+def is_good(record: Mapping[str, Any]) -> bool:
+    """Whether the last run of a report succeeded; one that stands since a later run failed is not good."""
+    return record.get("outcome") == "succeeded" and not record.get("failed")
+
+
 def read_outcome(run: Run, out: Path, *, kept: bool = False) -> Outcome:
     """Return how a run ended, as its record tells."""
     record = read_record(out / run.folder)
-    error = str(Failure(**record["error"])) if record["error"] else None
-    return Outcome(run, record["outcome"], record["seconds"], error, kept, record["attempt"])
+    last = record.get("failed") or record
+    error = str(Failure(**last["error"])) if last["error"] else None
+    return Outcome(run, "failed" if error else "succeeded", last["seconds"], error, kept, last["attempt"])
 
 
 def list_inputs(run: Run, out: Path) -> dict[str, str]:
@@ -99,7 +111,7 @@ def find_reason(run: Run, out: Path, inputs: Mapping[str, str]) -> str:
     record = read_record(out / run.folder)
     if not record:
         return "it has not run yet"
-    if record.get("outcome") != "succeeded":
+    if not is_good(record):
         return "it failed"
     before = record.get("inputs")
     if not isinstance(before, dict):
@@ -163,7 +175,8 @@ def read_commit() -> str | None:
 
 
 def _claims(folder: Path) -> str:
-    return read_record(folder).get("files", {}).get(CLAIMS, "")
+    record = read_record(folder)
+    return record.get("files", {}).get(CLAIMS, "") if is_good(record) else ""
 
 
 def _hash(about: object) -> str:

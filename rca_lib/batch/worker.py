@@ -27,7 +27,7 @@ from rca_lib.batch.grid import PASSWORD, Run
 from rca_lib.batch.kernels import ForkedKernel, manage_kernel
 from rca_lib.batch.processes import adopt_orphans, end_children, end_with_parent, limit_memory
 from rca_lib.batch.publishing import frame_of, keep_before, list_files, publish, sweep, write_failure
-from rca_lib.batch.records import CLAIMS, Failure, read_commit, read_json
+from rca_lib.batch.records import CLAIMS, Failure, is_good, read_commit, read_json, read_record
 from rca_lib.reporting.history import tell_changes
 from rca_lib.reporting.html import export_html
 
@@ -104,7 +104,8 @@ def make_report(
 def _add_history(node: NotebookNode, run: Run, new: Path, out: Path, kept: Mapping[str, Any]) -> None:
     """Put what changed since the last report behind page one."""
     claims = read_json(new / CLAIMS).get("claims", [])
-    before = read_json(out / run.before / CLAIMS).get("claims")
+    good = run.before and is_good(read_record(out / run.before))
+    before = read_json(out / run.before / CLAIMS).get("claims") if good else None
     told = tell_changes(claims, run.before.rpartition("/")[2], before, kept or None)
     place = next((place for place, cell in enumerate(node.cells) if cell.source.startswith("## ")), len(node.cells))
     cell = nbformat.v4.new_markdown_cell(f"## What changed since the last report?\n\n{told}", id="history")

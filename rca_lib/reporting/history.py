@@ -81,7 +81,9 @@ def read_series(output: Path | str) -> pd.DataFrame | None:
     """
     rows = []
     for file in sorted(Path(output).parent.glob("[!._]*/[!.]*/findings.json")) if output else ():
-        told = json.loads(file.read_text(encoding="utf-8"))
+        told, run = json.loads(file.read_text(encoding="utf-8")), file.with_name("run.json")
+        if run.exists() and json.loads(run.read_text(encoding="utf-8")).get("failed"):
+            continue  # it stands since a later run failed
         for finding in told["findings"]:
             kpi = KPIS.get((finding["question"], finding["kind"]))
             if kpi and "value" in finding:

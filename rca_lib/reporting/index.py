@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from rca_lib.reporting.coverage import read_refusal, tell_missing
 from rca_lib.reporting.html import fill_template, replace_page
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ OF_SITES = "[!._]*/[!.]*"
 class Entry:
     """A run as its folder tells it: `verdict` in a word, `sentence` the headline or why it failed.
 
-    One over all sites has no site, and its notebook's name for a period.
+    One over all sites has no site, and its notebook's name for a period. `stale` says why a report is an earlier one
+    that still stands; "" where it is of the last run.
     """
 
     site: str
@@ -30,6 +32,7 @@ class Entry:
     sentence: str
     accuracy: str
     link: str
+    stale: str = ""
 
 
 def write_index(out: Path, *, title: str = "") -> Path:
@@ -40,6 +43,7 @@ def write_index(out: Path, *, title: str = "") -> Path:
         footer="Made from the records that the runs left behind.",
         wide=_read_runs(out, "_*"),
         entries=_read_runs(out, OF_SITES),
+        refused=read_refusal(out),
     )
     return replace_page(out / "index.html", page)
 
@@ -56,8 +60,20 @@ def link_reports(portfolio: Portfolio, output: Path | str) -> Shown:
     return Shown({"text/html": f"<p>{words}</p>{grid}", "text/plain": words}, {})
 
 
+def list_reports(out: Path) -> list[tuple[str, str]]:
+    """Return the site and the period of every deep dive in a batch's folder."""
+    return [(entry.site, entry.period) for entry in _read_runs(out, OF_SITES)]
+
+
 def _read_runs(out: Path, folders: str) -> list[Entry]:
-    return [_read(out, file.parent.relative_to(out)) for file in sorted(out.glob(f"{folders}/run.json"))]
+    entries = [_read(out, file.parent.relative_to(out)) for file in sorted(out.glob(f"{folders}/run.json"))]
+    missing = tell_missing(out, [(entry.site, entry.period) for entry in entries if entry.site])
+    marked = [
+        replace(entry, stale=entry.stale or missing.get((entry.site, entry.period), "")) if entry.site else entry
+        for entry in entries
+    ]
+    # Of two reports of a place, the one that a run has left behind stands last.
+    return sorted(marked, key=lambda entry: bool(entry.stale))
 
 
 def _read(out: Path, folder: Path) -> Entry:
@@ -68,9 +84,20 @@ def _read(out: Path, folder: Path) -> Entry:
     link = f"{quote(folder.as_posix())}/report.html"
     try:
         run = json.loads((out / folder / "run.json").read_text(encoding="utf-8"))
+        if of_a_site and isinstance(run.get("site"), str):
+            site = run["site"]
         if run["outcome"] != "succeeded":
-            return Entry(site, period, "failed", f"{run['error']['exception']}: {run['error']['message']}", "", link)
+            return Entry(site, period, "failed", _name_error(run), "", link)
         told = json.loads((out / folder / "findings.json").read_text(encoding="utf-8")) if of_a_site else {}
-        return Entry(site, period, *(str(told.get(name, "")) for name in ("verdict", "headline", "accuracy")), link)
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        stale = ""
+        if failed := run.get("failed"):
+            dates = f"failed on {failed['started'][:10]}, this is the report of {run['started'][:10]}"
+            stale = f"{dates}: {_name_error(failed)}"
+        words = (str(told.get(name, "")) for name in ("verdict", "headline", "accuracy"))
+        return Entry(site, period, *words, link, stale)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         return Entry(site, period, "failed", f"its records cannot be read: {error}", "", link)
+
+
+def _name_error(run: dict[str, Any]) -> str:
+    return f"{run['error']['exception']}: {run['error']['message']}"
