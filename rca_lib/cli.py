@@ -50,6 +50,18 @@ Workers = Annotated[int, typer.Option("--workers", min=1, help="How many noteboo
 Site = Annotated[str | None, typer.Option("--site", help="Only this site.")]
 OnePeriod = Annotated[str | None, typer.Option("--period", help="Only this period.")]
 Force = Annotated[bool, typer.Option("--force", help="Also run what has not changed.")]
+Verified = Annotated[
+    list[Path] | None, typer.Argument(help="The folder of a report, of a batch, or of several batches.")
+]
+TakenInAgain = Annotated[
+    Path | None, typer.Option("--data", help="Take this export in again, in place of the batch's store.")
+]
+BatchFile = Annotated[Path | None, typer.Option("--batch", help="Take plan, mapping and tables from this batch file.")]
+Claims = Annotated[
+    Path | None, typer.Option("--claims", help="Check the claims in this CSV, XLSX, PPTX or DOCX file instead.")
+]
+ClaimMapping = Annotated[Path | None, typer.Option("--mapping", help="With --claims: the mapping of --data.")]
+ClaimFolder = Annotated[Path, typer.Option("--out", help="With --claims: the folder for the page and workbook.")]
 
 
 def main() -> None:
@@ -134,20 +146,12 @@ def run(
 
 @app.command()
 def verify(
-    reports: Annotated[
-        list[Path] | None, typer.Argument(help="The folder of a report, of a batch, or of several batches.")
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option("--data", help="Take this export in again, in place of the batch's store.")
-    ] = None,
-    batch: Annotated[
-        Path | None, typer.Option("--batch", help="Take plan, mapping and tables from this batch file.")
-    ] = None,
-    claims: Annotated[
-        Path | None, typer.Option("--claims", help="Check the claims in this CSV, XLSX, PPTX or DOCX file instead.")
-    ] = None,
-    mapping: Annotated[Path | None, typer.Option("--mapping", help="With --claims: the mapping of --data.")] = None,
-    out: Annotated[Path, typer.Option("--out", help="With --claims: the folder for the page and workbook.")] = Path(),
+    reports: Verified = None,
+    data: TakenInAgain = None,
+    batch: BatchFile = None,
+    claims: Claims = None,
+    mapping: ClaimMapping = None,
+    out: ClaimFolder = Path(),
     workers: Workers = 2,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show every check, not only those that fail.")] = False,
     signature: Annotated[
@@ -162,7 +166,6 @@ def verify(
     Exit status: 0 if all is verified. 1 if anything is wrong, missing or failed, or the command could not start.
     2 if an option is wrong. 3 if nothing is wrong, but something could not be checked.
     """
-    from rca_lib.batch.signing import check_signature
     from rca_lib.reporting.verification import count_verdicts
 
     if claims is not None:
@@ -175,9 +178,7 @@ def verify(
     verifications: list[Verification] = []
     for folder in reports:
         if signature:
-            verifications.append(check_signature(folder))
-            if not as_json:
-                _show_verification(verifications[-1], verbose=verbose)
+            verifications += _check_signature(folder, verbose=verbose, quiet=as_json)
         else:
             options = {"data": data, "batch_file": batch, "workers": workers}
             verifications += _verify(folder, options, verbose=verbose, quiet=as_json)
@@ -190,6 +191,15 @@ def verify(
     if status:
         words = ", ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
         _fail(f"{words[:1].upper()}{words[1:]}.", status)
+
+
+def _check_signature(folder: Path, *, verbose: bool, quiet: bool) -> list[Verification]:
+    from rca_lib.batch.signing import check_signature
+
+    checked = check_signature(folder)
+    if not quiet:
+        _show_verification(checked, verbose=verbose)
+    return [checked]
 
 
 def _verify_claims(claims: Path, *, data: Path | None, batch: Path | None, mapping: Path | None, out: Path) -> None:

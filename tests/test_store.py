@@ -64,6 +64,7 @@ def test_events_and_targets_of_another_site_are_left_out():
 
 
 def test_a_store_without_events_and_targets_has_empty_ones(tmp_path):
+    shutil.copyfile(demo_store() / "ledger.json", tmp_path / "ledger.json")
     assert list(read_events(tmp_path, site="here")["start"]) == []
     assert list(read_targets(tmp_path)["contract"]) == []
 
@@ -124,7 +125,7 @@ def test_the_fingerprint_holds_the_ratings_of_its_own_items_alone(tmp_path):
 def test_ratings_without_their_columns_are_refused_before_anything_is_made_of_them(tmp_path):
     shutil.copytree(demo_store(), tmp_path / "copy")
     (tmp_path / "copy" / "ratings.csv").write_text("item,rater\n1,a\n")
-    with pytest.raises(DataError, match=r"ratings\.csv has no column 'item_id'"):
+    with pytest.raises(DataError, match=r"ratings\.csv, column item_id: no column 'item_id'"):
         index_ratings(tmp_path / "copy")
 
 

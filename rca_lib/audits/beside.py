@@ -12,8 +12,10 @@ import duckdb
 import pandas as pd
 
 from rca_lib.audits.demo import demo_store
+from rca_lib.audits.mapping import read_mapping
 from rca_lib.audits.periods import Period
-from rca_lib.audits.tables import EVENTS, RATINGS, TARGETS, columns, parse_scope
+from rca_lib.audits.side_tables import is_stored, read_side_tables, read_stored
+from rca_lib.audits.tables import EVENTS, RATINGS, TARGETS, columns, fits_pattern, parse_scope
 from rca_lib.audits.taxonomy_file import Taxonomy, read_taxonomy
 from rca_lib.findings import DataError
 
@@ -21,18 +23,32 @@ RATINGS_INDEX = "ratings.json"
 
 
 def read_events(store: Path | str = "", *, site: str | None = None) -> pd.DataFrame:
-    """Read the events of a store, those that concern a site only where one is named: a row per event, by start."""
-    events = _read_table(Path(store) if store else demo_store(), "events", columns(EVENTS, "required"))
+    """Read the events of a store, those that concern a site only where one is named: a row per event, by start.
+
+    Raises
+    ------
+    DataError
+        If the folder is not a store, or a file that was put there by hand is at fault.
+    """
+    events = _read_table(find_store(store), "events", columns(EVENTS, "required"))
     events = events.reindex(columns=list(dict.fromkeys([*events.columns, "end", "scope", "visibility"])))
-    events["start"], events["end"] = pd.to_datetime(events["start"]), pd.to_datetime(events["end"])
+    for name in ("start", "end"):
+        moments = pd.to_datetime(events[name], utc=True, format="ISO8601")
+        events[name] = moments.dt.tz_localize(None)
     if site is not None:
         events = events[of_site(events, site)]
     return events.sort_values(["start", "event_id"], ignore_index=True)
 
 
 def read_targets(store: Path | str = "") -> pd.DataFrame:
-    """Read the targets of a store: a row per metric and scope."""
-    return _read_table(Path(store) if store else demo_store(), "targets", ("scope", *columns(TARGETS, "required")))
+    """Read the targets of a store: a row per metric and scope.
+
+    Raises
+    ------
+    DataError
+        If the folder is not a store, or a file that was put there by hand is at fault.
+    """
+    return _read_table(find_store(store), "targets", ("scope", *columns(TARGETS, "required")))
 
 
 def read_events_until(store: Path, site: str, period: Period) -> pd.DataFrame:
@@ -94,27 +110,50 @@ def scan_parquet(files: Sequence[Path], *, told: str = "filename = false") -> st
 
 def of_site(table: pd.DataFrame, site: str) -> pd.Series:
     """Tell which rows of a table have the site in their scope."""
-    return pd.Series([parse_scope(scope).get("site", site) == site for scope in table["scope"]], dtype=bool)
+    return pd.Series([fits_pattern(site, parse_scope(scope).get("site", site)) for scope in table["scope"]], dtype=bool)
+
+
+def find_store(store: Path | str) -> Path:
+    """Return the folder of a store; that of the synthetic audits where it is empty.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, or it is not a store: with the store that is probably meant.
+    """
+    if not store:
+        return demo_store()
+    folder = Path(store)
+    if (folder / "ledger.json").is_file():
+        return folder
+    near = [folder / "_audits", *(parent / name for parent in folder.parents[:3] for name in ("_audits", ""))]
+    meant = next((path for path in near if (path / "ledger.json").is_file()), None)
+    hint = f"name the store: {meant}" if meant else "take a file in first; `rca run` keeps its store in BATCH/_audits"
+    if not folder.exists():
+        raise DataError(f"there is no folder {folder}", mend=hint)
+    if folder.is_file():
+        raise DataError(f"{folder} is a file, not a store of audits", mend=hint)
+    what = "is not a store of audits: it has no ledger.json" if any(folder.iterdir()) else "is empty"
+    raise DataError(f"the folder {folder} {what}", mend=hint)
 
 
 def _read_table(store: Path, name: str, needed: Sequence[str]) -> pd.DataFrame:
     file = store / f"{name}.csv"
     if not file.exists():
         return pd.DataFrame({column: pd.Series(dtype="str") for column in needed})
-    table = _read_csv(file, file.stat().st_mtime_ns).copy()
-    missing = [column for column in needed if column not in table and column != "scope"]
-    if missing:
-        raise DataError(
-            f"{name}.csv has no column {missing[0]!r}", column=missing[0], mend="see the tables in README.md"
-        )
-    if "scope" in needed and "scope" not in table:
-        table["scope"] = None
-    return table
+    table = _read_file(file, file.stat().st_mtime_ns).copy()
+    return table if "scope" in table or "scope" not in needed else table.assign(scope=None)
 
 
 @lru_cache(maxsize=8)
-def _read_csv(file: Path, changed: int) -> pd.DataFrame:
-    table = pd.read_csv(file, dtype=dict.fromkeys(("item_id", "rater", "label"), "str"))
-    for column in table.select_dtypes("str"):  # white space is nobody's name: the intake takes it off audits, too
-        table[column] = table[column].str.strip().replace("", None)
+def _read_file(file: Path, changed: int) -> pd.DataFrame:
+    if is_stored(file):
+        table = read_stored(file)
+    else:  # put there by hand
+        mapping = file.parent / "mapping.yml"
+        tables = read_side_tables({file.stem: file}, read_mapping(mapping if mapping.exists() else None))
+        table = tables.frames[file.stem].reset_index(drop=True)
+    for name in ("contract", "realistic", "stretch", "min_audits", "share"):
+        if name in table:
+            table[name] = pd.to_numeric(table[name])
     return table

@@ -7,6 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from rca_lib.audits.intake import take_in
+from rca_lib.audits.mapping import Mapping
+from rca_lib.audits.side_tables import read_side_tables, write_side_tables
 
 
 def demo_store() -> Path:
@@ -22,6 +24,6 @@ def _make_demo_store() -> TemporaryDirectory[str]:
     with TemporaryDirectory(prefix="rca-export-") as export:
         write_simulation(demo_simulation(), Path(export))
         take_in(Path(export) / "audits.csv", Path(folder.name))
-        for name in ("events", "targets", "ratings"):
-            (Path(folder.name) / f"{name}.csv").write_bytes((Path(export) / f"{name}.csv").read_bytes())
+        files = {name: Path(export) / f"{name}.csv" for name in ("events", "targets", "ratings")}
+        write_side_tables(read_side_tables(files, Mapping()), Path(folder.name))
     return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +33,7 @@ def take_in(
     mapping: Mapping | None = None,
     population: Path | None = None,
     now: datetime | None = None,
+    on_judged: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
 ) -> Ledger:
     """Take an export in.
 
@@ -49,6 +51,9 @@ def take_in(
         A file with one row per period, site, queue and stratum and its `decisions`: gives `weight` where it is missing.
     now
         Rows dated later are quarantined; without it no date counts as future.
+    on_judged
+        Called with the engine when every row is judged: `texts` has what stands in the file, `judged` what it says,
+        `kept` the audits of the store. What it raises stops the intake.
 
     Raises
     ------
@@ -69,7 +74,7 @@ def take_in(
         with duckdb.connect(str(work / "intake.duckdb"), config=settings) as engine:
             run(engine, "set TimeZone = 'UTC'")
             read = read_source(engine, source, mapping or Mapping(), work)
-            ledger = _judge(engine, read, mapping or Mapping(), now, strata)
+            ledger = _judge(engine, read, mapping or Mapping(), now, strata, on_judged)
             if beside is not None:
                 _write(engine, work / "store", read, ledger)
         if beside is not None:
@@ -89,7 +94,12 @@ def _refuse_foreign_folder(store: Path | None) -> None:
 
 
 def _judge(
-    engine: duckdb.DuckDBPyConnection, read: Source, mapping: Mapping, now: datetime | None, population: pd.DataFrame
+    engine: duckdb.DuckDBPyConnection,
+    read: Source,
+    mapping: Mapping,
+    now: datetime | None,
+    population: pd.DataFrame,
+    on_judged: Callable[[duckdb.DuckDBPyConnection], None] | None,
 ) -> Ledger:
     """Judge every row of `raw`: the view `weighted` has its fate, `kept` the columns of the store."""
     names, mended = _own_names(read)
@@ -106,6 +116,8 @@ def _judge(
     canonical = [column.name for column in AUDITS if column.name in made]
     extras = [f"x{number} as {identifier(name)}" for number, name in enumerate(plan.extras)]
     run(engine, f"create view kept as select {', '.join(canonical + extras)}, month from weighted where fate = 'kept'")
+    if on_judged:
+        on_judged(engine)
     ledger = _draw_up(engine, read, mapping, (*canonical, *plan.extras))
     if not ledger.kept:
         reason, rows, first, mend = ledger.reasons[0] if ledger.reasons else ("every row is empty", ledger.empty, 0, "")

@@ -21,6 +21,7 @@ import pandas as pd
 
 from rca_lib.audits.beside import (
     RATINGS_INDEX,
+    find_store,
     of_site,
     read_events,
     read_events_until,
@@ -31,7 +32,6 @@ from rca_lib.audits.beside import (
     select_targets,
 )
 from rca_lib.audits.counting import column_names, keep_proportional
-from rca_lib.audits.demo import demo_store
 from rca_lib.audits.folders import find_folder, read_name
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.periods import Coverage, Period, cover_days, parse_period, period_of, periods_before
@@ -119,7 +119,7 @@ def open_case(
     >>> case.compared_with
     '2026-02'
     """
-    folder = Path(store) if store else demo_store()
+    folder = find_store(store)
     covered = parse_period(period)
     files = _month_files(folder, site, covered)
     engine = duckdb.connect()
@@ -172,7 +172,7 @@ def read_coverage(store: Path | str = "") -> Coverage:
     Coverage
         The first and the last day with audits, and the rhythm of the days with audits in the last months.
     """
-    folder = Path(store) if store else demo_store()
+    folder = find_store(store)
     return _cover(folder, *_when_changed(folder, "ledger.json"))
 
 
@@ -189,9 +189,17 @@ def _cover(folder: Path, changed: int) -> Coverage:
 
 
 def open_store(store: Path | str = "") -> Any:
-    """Open all audits of a store as one table, for questions across sites; synthetic audits where it is empty."""
-    folder = Path(store) if store else demo_store()
+    """Open all audits of a store as one table, for questions across sites; synthetic audits where it is empty.
+
+    Raises
+    ------
+    DataError
+        If the folder is not a store, or its audits are gone.
+    """
+    folder = find_store(store)
     files = sorted(folder.glob("site=*/month=*/audits.parquet"))
+    if not files:
+        raise DataError(f"the store {folder} holds no audits", mend="take the file in again")
     return duckdb.connect().sql(f"select * from {scan_parquet(files)}")
 
 
@@ -213,7 +221,7 @@ def open_calibration(
         The audits, every stream and round, raters named with their site where there are several; the ratings of their
         items.
     """
-    folder = Path(store) if store else demo_store()
+    folder = find_store(store)
     chosen = tuple(sites) or list_sites(folder)
     known = {parse_period(name) for name in periods or (name for site in chosen for name in list_periods(folder, site))}
     last = max(known, default=None)
@@ -234,7 +242,7 @@ def open_calibration(
 
 def open_ledger(store: Path | str = "") -> Ledger:
     """Read what the intake of a store did with every row; of the synthetic audits where it is empty."""
-    return read_ledger(Path(store) if store else demo_store())
+    return read_ledger(find_store(store))
 
 
 def fingerprint(store: Path, site: str, period: str) -> str:

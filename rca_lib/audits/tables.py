@@ -7,6 +7,7 @@ A column is *required* (nothing works without it), *advised* (some question is "
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Literal
 
 Need = Literal["required", "advised", "optional", "automatic"]
@@ -37,6 +38,8 @@ EVENT_TYPES = (
     "policy_update", "tool_release", "training_wave", "hiring_class", "routing_change", "staffing", "target_change",
     "sampling_change", "truth_change", "outage", "external",
 )  # fmt: skip
+
+TARGET_METRICS = ("accuracy", "over_enforcement", "under_enforcement", "severity_weighted_accuracy")
 
 AUDITS = (
     Column("audit_id", "text", "required", "names the audit; unique"),
@@ -108,7 +111,7 @@ EVENTS = (
 )
 
 TARGETS = (
-    Column("metric", "text", "required", "accuracy, over_enforcement, under_enforcement or severity_weighted_accuracy"),
+    Column("metric", "text", "required", "what is measured", TARGET_METRICS),
     Column("scope", "text", "optional", "column=value pairs it holds for, `;` between them"),
     Column("valid_from", "date", "optional", "first day"),
     Column("valid_to", "date", "optional", "last day"),
@@ -155,3 +158,14 @@ def parse_scope(scope: str | None) -> dict[str, str]:
         return {}
     pairs = (part.split("=", 1) for part in str(scope).split(";") if part.strip())
     return {name.strip(): value.strip() for name, value in pairs}
+
+
+def fits_pattern(value: object, pattern: str) -> bool:
+    """Tell whether a value of the audits is the one that a scope names, or fits its pattern.
+
+    Examples
+    --------
+    >>> fits_pattern("live_video", "live_*"), fits_pattern("[EN] video", "[EN] video"), fits_pattern("Live", "live")
+    (True, True, False)
+    """
+    return value == pattern or fnmatchcase(str(value), pattern)

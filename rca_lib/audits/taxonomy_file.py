@@ -230,9 +230,14 @@ def _write_event(window: EventWindow, events: pd.DataFrame, known: Sequence[str]
             closed = window.within_days is None and pd.notna(event.end)
             end = event.end if closed else event.start + pd.Timedelta(days=days)
             inside = [f"decided_at between timestamp '{event.start}' and timestamp '{end}'"]
-            inside += ['"' + name.replace('"', '""') + '" glob ' + _quote(value) for name, value in scope.items()]
+            inside += [_write_pair(name, value) for name, value in scope.items()]
             moments.append(" and ".join(inside))
     return f"({' or '.join(moments)})"
+
+
+def _write_pair(name: str, value: str) -> str:
+    column = '"' + name.replace('"', '""') + '"'
+    return f"({column} = {_quote(value)} or {column} glob {_quote(value)})"
 
 
 def _quote(text: str) -> str:

@@ -14,17 +14,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
-from rca_lib.audits.beside import index_ratings
-from rca_lib.audits.intake import take_in
-from rca_lib.audits.intakes import record_intake
 from rca_lib.audits.ledger import Ledger, read_ledger
-from rca_lib.audits.mapping import read_mapping
+from rca_lib.audits.side_tables import (
+    NOTES_FILE,
+    SideTables,
+    open_side_tables,
+)
 from rca_lib.audits.store import fingerprint
+from rca_lib.batch.filling import TABLES, fill_store, make_key, simulate_export
 from rca_lib.batch.grid import Batch, Run, list_idle, plan_runs, read_batch
 from rca_lib.batch.locks import hold
-from rca_lib.batch.plan import PLAN, list_held, write_plan
+from rca_lib.batch.plan import list_held, write_plan
 from rca_lib.batch.publishing import find_place
-from rca_lib.batch.records import Outcome, find_reason, hash_file, hash_library, list_inputs
+from rca_lib.batch.records import Outcome, find_reason, list_inputs
 from rca_lib.batch.runner import run_grid
 from rca_lib.findings import DataError
 from rca_lib.reporting.coverage import REFUSED, STORE, tell_missing_site, tell_quarantine
@@ -32,7 +34,6 @@ from rca_lib.reporting.index import list_reports, write_index
 
 CERTIFICATE, MANIFEST = "certificate.html", "certificate.json"
 NAMED = 5  # sites and periods without audits that a line names
-TABLES = ("events", "targets", "ratings")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,14 @@ class Job:
 
     `notes` are lines on what is in order, `warnings` on what is not and does not stop the batch, `alarms` on sites that
     have lost all their audits: those make the batch fail although every run succeeded.
+    `tables` has what the intake noted of the side tables, without the tables.
     """
 
     folder: Path
     index: Path
     ledger: Ledger
     outcomes: tuple[Outcome, ...]
+    tables: SideTables
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
@@ -68,6 +71,7 @@ class Plan:
     folder: Path
     ledger: Ledger
     runs: tuple[tuple[Run, str], ...]
+    tables: SideTables
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
@@ -85,6 +89,7 @@ def run_batch(
     cold: bool = False,
     now: datetime | None = None,
     on_intake: Callable[[Ledger], None] = lambda _: None,
+    on_tables: Callable[[SideTables], None] = lambda _: None,
     on_progress: Callable[[Outcome], None] = lambda _: None,
     on_plan: Callable[[tuple[Run, ...]], None] = lambda _: None,
 ) -> Job:
@@ -121,6 +126,8 @@ def run_batch(
     with hold(folder):
         ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
         on_intake(ledger)
+        tables = open_side_tables(folder / STORE)
+        on_tables(tables)
         batch, alarms = _leave_out_missing(batch, folder, ledger)
         runs, notes = _plan(batch, folder / STORE, site, period)
         narrowed = site is not None or period is not None
@@ -132,7 +139,7 @@ def run_batch(
             for name in (CERTIFICATE, MANIFEST):  # they speak of other reports
                 (folder / name).unlink(missing_ok=True)
         index = write_index(folder, title=batch.title or batch.batch)
-        return Job(folder, index, ledger, outcomes, notes, tuple(tell_quarantine(ledger)), alarms)
+        return Job(folder, index, ledger, outcomes, tables, notes, tuple(tell_quarantine(ledger)), alarms)
 
 
 def plan_batch(
@@ -154,6 +161,7 @@ def plan_batch(
     folder = (reports / batch.batch).resolve()
     with hold(folder):
         ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
+        tables = open_side_tables(folder / STORE)
         reasons: dict[str, str] = {}
         batch, alarms = _leave_out_missing(batch, folder, ledger)
         runs, notes = _plan(batch, folder / STORE, site, period)
@@ -163,7 +171,7 @@ def plan_batch(
                 reason = "a report that it reads is due"
             reasons[run.folder] = reason
     planned = tuple((run, reasons[run.folder]) for run in runs)
-    return Plan(batch, folder, ledger, planned, notes, tuple(tell_quarantine(ledger)), alarms)
+    return Plan(batch, folder, ledger, planned, tables, notes, tuple(tell_quarantine(ledger)), alarms)
 
 
 def _leave_out_missing(batch: Batch, folder: Path, ledger: Ledger) -> tuple[Batch, tuple[str, ...]]:
@@ -221,7 +229,8 @@ def _fill_anew(
     files = {name: Path(path) for name, path in files.items() if path}
     made_from = make_key(source, files, batch.seed)
     standing = store / "made_from.json"
-    if not force and standing.exists() and json.loads(standing.read_text(encoding="utf-8")) == made_from:
+    whole = standing.exists() and (store / NOTES_FILE).exists()
+    if not force and whole and json.loads(standing.read_text(encoding="utf-8")) == made_from:
         ledger = read_ledger(store)
         _refuse_quarantine(batch, ledger, store)
         return ledger
@@ -249,65 +258,6 @@ def _refuse_quarantine(batch: Batch, ledger: Ledger, store: Path) -> None:
             shutil.copyfile(store / name, refused / name)
         mend = f"correct the export or {REFUSED}/quarantine.csv, or raise max_quarantine; nothing was run"
         raise DataError(f"{ledger.source}: {'; '.join(lines)}", rows=ledger.quarantined, mend=mend)
-
-
-def simulate_export(seed: int, folder: Path) -> None:
-    """Write synthetic audits, and the tables beside them, as an export into a folder."""
-    from rca_lib.audits.synthetic import demo_simulation, write_simulation  # a batch on real audits has no use for it
-
-    write_simulation(demo_simulation(seed) if seed else demo_simulation(), folder)
-
-
-def fill_store(
-    source: Path,
-    files: dict[str, Path],
-    store: Path,
-    made_from: dict[str, str],
-    now: datetime | None,
-    *,
-    accept: Callable[[Ledger, Path], None] = lambda *_: None,
-) -> Ledger:
-    """Take audits in, put the `files` that belong to them beside them, and what all was `made_from`.
-
-    `accept` is called with the ledger and the folder of the new store before it replaces the old one; where it raises,
-    the old one stands.
-    """
-    fresh = store.with_name(f"{store.name}.new")
-    if store.is_symlink():
-        raise DataError(f"{store} is a link; nothing is written through it", mend="remove it and run the batch again")
-    fresh.unlink() if fresh.is_symlink() else shutil.rmtree(fresh, ignore_errors=True)
-    fresh.parent.mkdir(parents=True, exist_ok=True)
-    mapping = read_mapping(files.get("mapping"))
-    ledger = take_in(source, fresh, mapping=mapping, population=files.get("population"), now=now)
-    for name, file in files.items():
-        shutil.copyfile(file, fresh / file_in_store(name))
-    index_ratings(fresh)
-    try:
-        accept(ledger, fresh)
-    except DataError:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    (fresh / "made_from.json").write_text(json.dumps(made_from, indent=1), encoding="utf-8")
-    record_intake(fresh, store, ledger, now)
-    if (store / PLAN).is_file():
-        shutil.copyfile(store / PLAN, fresh / PLAN)
-    shutil.rmtree(store, ignore_errors=True)
-    fresh.rename(store)
-    return ledger
-
-
-def file_in_store(name: str) -> str:
-    """Return what a table or a file of settings is called in a store."""
-    return f"{name}.yml" if name in ("mapping", "taxonomy") else f"{name}.csv"
-
-
-def make_key(source: Path | str, files: dict[str, Path], seed: int = 0) -> dict[str, str]:
-    """Return a SHA-256 of each file that a store is made from; synthetic audits are made from rca_lib and the seed."""
-    try:
-        audits = f"synthetic {seed} {hash_library()}" if source == "synthetic" else hash_file(Path(source))
-        return {"audits": audits, **{name: hash_file(path) for name, path in files.items()}}
-    except OSError as problem:
-        raise DataError(f"{problem.filename} cannot be read: {problem.strerror}", mend="check the path") from None
 
 
 def hash_data(store: Path, run: Run) -> str:

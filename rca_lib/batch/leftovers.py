@@ -11,7 +11,8 @@ import duckdb
 from rca_lib.audits.beside import scan_parquet
 from rca_lib.audits.mapping import read_mapping
 from rca_lib.batch.comparison import OF_THE_SYSTEM
-from rca_lib.batch.job import CERTIFICATE, MANIFEST, STORE, file_in_store
+from rca_lib.batch.filling import file_in_store
+from rca_lib.batch.job import CERTIFICATE, MANIFEST, STORE
 from rca_lib.batch.signing import check_earlier
 from rca_lib.batch.sources import Source
 from rca_lib.findings import DataError

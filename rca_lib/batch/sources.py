@@ -15,8 +15,9 @@ from tempfile import TemporaryDirectory
 
 from rca_lib.audits.intakes import Intake, find_intake, read_intakes, replace_counts
 from rca_lib.audits.ledger import Ledger, read_ledger
+from rca_lib.batch.filling import TABLES, file_in_store, fill_store, make_key, simulate_export
 from rca_lib.batch.grid import Batch, Run, read_batch
-from rca_lib.batch.job import STORE, TABLES, file_in_store, fill_store, hash_data, make_key, simulate_export
+from rca_lib.batch.job import STORE, hash_data
 from rca_lib.batch.plan import PlannedRuns, assume_plan, plan_batch_file, plan_one, read_plan
 from rca_lib.batch.records import hash_file
 from rca_lib.findings import DataError
