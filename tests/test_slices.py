@@ -189,6 +189,6 @@ def test_scores_of_few_errors_are_those_of_their_exact_chance(mean):
     chance = poisson.cdf(errors - 1, mean) + poisson.pmf(errors, mean) / 2
     above = poisson.sf(errors, mean) + poisson.pmf(errors, mean) / 2
     exact = np.where(chance < 0.5, norm.ppf(chance), norm.isf(above))
-    noise, items, means = (np.full(len(errors), float(one)) for one in (mean, 1e7, mean))
+    noise, items, means = (np.full(len(errors), float(one)) for one in (mean * (1 - mean / 1e7), 1e7, mean))
     kept = np.abs(exact) < 5.5
-    assert signed_root(items, means, errors - means, noise, noise)[kept] == pytest.approx(exact[kept], abs=0.09)
+    assert signed_root(items, means, noise, errors - means, noise, noise)[kept] == pytest.approx(exact[kept], abs=0.09)

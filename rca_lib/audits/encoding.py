@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from rca_lib.audits.counting import MISSING, RARE, column_names, count_errors, keep_proportional
+from rca_lib.audits.counting import COUNTS, MISSING, RARE, collect, column_names, count_errors, keep_proportional
 from rca_lib.findings import DataError
-from rca_lib.stats.cells import Cells
+from rca_lib.stats.cells import Cells, Judged
 
 MOST_VALUES = 2000, 300  # in the dimension with most values, in the others; the rest is read together
+ITEM = "item_id"
 TRUTH = "truth_version"  # was the audit made under the policy version that was in force at the decision?
 VERSIONS = ("policy_version_decided", "policy_version_audited")
 FRESH, STALE = "as decided", "another than decided"
@@ -56,14 +58,48 @@ def count_cells(table: Any, names: Sequence[str], period: str) -> pd.DataFrame:
     return counts
 
 
-def encode_cells(
-    counts: Sequence[pd.DataFrame], names: Sequence[str]
-) -> tuple[dict[str, list[str]], tuple[Cells, Cells], tuple[np.ndarray, np.ndarray]]:
+def have_repeats(tables: Sequence[Any]) -> bool:
+    """Tell whether an item was judged more than once in a period (audits counted before do not tell).
+
+    Examples
+    --------
+    >>> have_repeats([pd.DataFrame({ITEM: ["a", "b"]}), pd.DataFrame({ITEM: ["c", "c"]})])
+    True
+    """
+    for table in tables:
+        names = column_names(table)
+        if ITEM not in names or {"items", "errors"} <= set(names):
+            return False
+        item = nw.col(ITEM).drop_nulls()
+        numbers = collect(nw.from_native(table).lazy().select(item.n_unique().alias("items"), item.len().alias("rows")))
+        if int(numbers["items"].iloc[0]) < int(numbers["rows"].iloc[0]):
+            return True
+    return False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """Two periods in the same codes.
+
+    `values` of each dimension; both periods as `cells`, in the order of their codes; `plain` holds each cell's items
+    and errors as they are, without weights; `judged` the same audits by item, where they were counted so.
+    """
+
+    values: dict[str, list[str]]
+    cells: tuple[Cells, Cells]
+    plain: tuple[np.ndarray, np.ndarray]
+    judged: tuple[Judged, Judged] | None
+
+
+def encode_cells(counts: Sequence[pd.DataFrame], names: Sequence[str]) -> Encoded:
     """Number each dimension's values, the rarest of very many as one; the dimension with most values comes last.
 
-    Returns the values, both periods as cells in the order of their codes, and each cell's items and errors as they are,
-    without weights.
+    Where the counts are by item too, cells are the sums over items.
     """
+    by_item = [count if ITEM in count and ITEM not in names else None for count in counts]
+    if by_item[0] is not None:
+        counts = [count.groupby(list(names), dropna=False, sort=False, as_index=False)[list(COUNTS)].sum()
+                  for count in counts]  # fmt: skip
     table = pd.concat(counts, ignore_index=True)
     found = {name: pd.factorize(table[name], use_na_sentinel=False) for name in names}
     most = max(len(raw) for _, raw in found.values())
@@ -77,20 +113,48 @@ def encode_cells(
         values[name] = known.tolist()
         codes.append(back[code])
     before, after = np.split(np.array(codes, np.int64), [len(counts[0])], axis=1)
-    cells, plain = zip(_weigh(counts[0], before), _weigh(counts[1], after), strict=True)
-    return values, cells, plain
+    weighed = [_weigh(count, code) for count, code in zip(counts, (before, after), strict=True)]
+    judged = _by_item(by_item, names, [order for *_, order in weighed]) if by_item[0] is not None else None
+    return Encoded(values, tuple(one[0] for one in weighed), tuple(one[1] for one in weighed), judged)
+
+
+def _by_item(
+    counts: Sequence[pd.DataFrame], names: Sequence[str], orders: Sequence[np.ndarray]
+) -> tuple[Judged, Judged]:
+    """Count by cell and item; an item that is not named is one of its own."""
+    item = pd.factorize(pd.concat([count[ITEM] for count in counts], ignore_index=True))[0]
+    item = np.where(item < 0, item.max() + 1 + np.arange(len(item)), item)
+    found = []
+    for count, code, order in zip(counts, np.split(item, [len(counts[0])]), orders, strict=True):
+        group = count.groupby(list(names), dropna=False, sort=False).ngroup().to_numpy()
+        cell = np.argsort(order)[group]
+        place = np.lexsort([code, cell])
+        sums = _scale(count[list(COUNTS)].to_numpy(float).T[:, place])
+        found.append(Judged(cell[place], code[place], *sums))
+    return found[0], found[1]
 
 
 def _write(value: Any) -> str:
     return MISSING if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> tuple[Cells, np.ndarray]:
+def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> tuple[Cells, np.ndarray, np.ndarray]:
     """Put cells in order and scale weights to sum to the effective number of audits (Kish 1965)."""
-    sums = counts[["items", "errors", "weight", "weighted_errors", "squared_weight"]].to_numpy(float).T
+    sums = counts[list(COUNTS)].to_numpy(float).T
     order = np.lexsort([*sums[:3], *codes[::-1].astype(np.int16)])
-    codes, (items, wrong, weights, errors, squares) = np.take(codes, order, axis=1), np.take(sums, order, axis=1)
+    codes, sums = np.take(codes, order, axis=1), np.take(sums, order, axis=1)
+    return Cells(codes, *_scale(sums)), sums[:2], order
+
+
+def _scale(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return weights, those of errors, and squared weights, scaled to the effective number of audits.
+
+    Any unit of the weights gives the same: they are divided by their mean first.
+    """
+    items, _, weights, errors, squares = sums
     if np.array_equal(weights, squares):
-        return Cells(codes, weights, errors, weights), np.array([items, wrong])
+        return weights, errors, weights
+    mean = weights.sum() / items.sum()
+    weights, errors, squares = weights / mean, errors / mean, squares / mean / mean
     scale = weights.sum() / squares.sum()
-    return Cells(codes, weights * scale, errors * scale, squares * scale**2), np.array([items, wrong])
+    return weights * scale, errors * scale, squares * scale**2

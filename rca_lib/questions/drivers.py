@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ import pandas as pd
 from scipy.special import expit
 
 from rca_lib.audits.counting import column_names
-from rca_lib.audits.encoding import TRUTH, count_cells, encode_cells, select_audits
+from rca_lib.audits.encoding import ITEM, TRUTH, count_cells, encode_cells, have_repeats, select_audits
 from rca_lib.findings import Estimate, Finding, Grade, Rate, name_slice, show
-from rca_lib.stats.cells import Array, Cells
-from rca_lib.stats.decomposition import compare_means, split_mix
+from rca_lib.stats.cells import Array
+from rca_lib.stats.decomposition import share_change, split_mix
 from rca_lib.stats.expected import MANY_VALUES
-from rca_lib.stats.rates import wilson
-from rca_lib.stats.slices import Search, search_slices
+from rca_lib.stats.rate_changes import compare_rates
+from rca_lib.stats.searched_periods import SearchedPeriods
+from rca_lib.stats.slices import search_slices
 
 MEASUREMENT = ("auditor", TRUTH)  # dimensions of the audit, not of the work: what changes there was measured otherwise
 
@@ -27,11 +29,14 @@ class Slice:
     """A place whose error rate changed beyond what the rest of the change explains.
 
     `where` maps dimension to value (empty: everywhere). `expected` is the rate of its audits had it not changed,
-    `excess` the errors beyond that (`naive_excess` without allowing for the search), `contribution` what it adds to the
-    change at the average mix, `share` that part of the observed change (None where that is not shown). `p_value`: the
-    probability that any slice looks as different when none changed. `new`: absent from the baseline. `single_rater`:
-    without one person the rest would not stand out; `raters` is how many work there (0 where that is not known).
-    `measurement`: the audit changed there (an auditor, the version of the truth), which says nothing about the work.
+    `excess` the audited errors that would then not be there (negative: those that were spared): never more than all
+    errors, nor fewer than minus those expected (`naive_excess` without allowing for the search). `contribution` is what
+    it adds to the change at the average mix, `share` how much of all that moved the rate the way it moved: of the
+    change itself where nothing moved it back (None where the change is not shown, negative where the slice moved it
+    back). `p_value`: the probability that any slice looks as different when none changed. `new`: absent from the
+    baseline. `single_rater`: without one person the rest would not stand out; `raters` is how many work there (0 where
+    that is not known). `measurement`: the audit changed there (an auditor, the version of the truth), which says
+    nothing about the work.
     """
 
     where: Mapping[str, str]
@@ -146,7 +151,8 @@ class Drivers:
         for kind, part, told in (("mix", self.mix, "The mix of the work"), ("rate", self.rate, "The work itself")):
             small = max(abs(part.low), abs(part.high)) <= abs(self.change.value) / 4 and self.change.excludes_zero
             grade = "shown" if part.excludes_zero else "ruled out" if small else "not proven"
-            share = part.value / self.change.value if self.change.excludes_zero else None
+            whole = [self.mix.value, self.rate.value]
+            share = share_change(part.value, whole, self.change.value) if self.change.excludes_zero else None
             most = self._mixed() if kind == "mix" and grade == "shown" else ""
             yield Finding("drivers", kind, f"{told} makes {part} of the change{most}.", grade, part, kind, share=share)
 
@@ -205,7 +211,8 @@ def rank_drivers(
     cannot see a change that shows in three dimensions together only, nor one in a column that is not named, nor one no
     larger than what cells scatter or most slices wander by; it says where, not why; two slices that hold nearly the
     same audits cannot be told apart, nor one auditor who audits all of a slice from the slice. Intervals of the change
-    allow for raters.
+    allow for raters (but not for what is named, which is shown by itself), and for items where these were judged more
+    than once.
 
     Examples
     --------
@@ -223,65 +230,33 @@ def rank_drivers(
     names = tuple(dict.fromkeys([*dimensions, *found]))
     if not names:
         raise ValueError("name at least one dimension")
-    counts = count_cells(tables[0], names, "baseline"), count_cells(tables[1], names, "current period")
-    values, cells, plain = encode_cells(counts, names)
-    names, sizes = tuple(values), [len(value) for value in values.values()]
+    by = (*names, ITEM) if ITEM not in names and have_repeats(tables) else names
+    counts = count_cells(tables[0], by, "baseline"), count_cells(tables[1], by, "current period")
+    encoded = encode_cells(counts, names)
+    names, sizes = tuple(encoded.values), [len(value) for value in encoded.values.values()]
     cluster = names.index("rater") if "rater" in names else len(names) - 1 if sizes[-1] >= MANY_VALUES else None
     alone = [names.index(name) for name in MEASUREMENT if name in names]
-    search = search_slices(*cells, sizes, cluster=cluster, alone=alone, pairs=max_order > 1, alpha=alpha)
-    return _answer(_Case(cells, plain, values, cluster, search), alpha)
+    search = search_slices(*encoded.cells, sizes, cluster=cluster, alone=alone, pairs=max_order > 1, alpha=alpha)
+    return _answer(
+        SearchedPeriods(encoded.cells, encoded.plain, encoded.values, encoded.judged, cluster, search), alpha
+    )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Case:
-    """Both periods as cells and as plain items and errors, the values of each dimension, and what the search found."""
-
-    cells: tuple[Cells, Cells]
-    plain: tuple[Array, Array]
-    values: dict[str, list[str]]
-    cluster: int | None
-    search: Search
-
-    @property
-    def scale(self) -> float:
-        """Return audits per effective audit: excess is told in errors among the audits as they are."""
-        return float(self.plain[1][0].sum() / self.cells[1].items.sum())
-
-    def chances(self, without: int | None = None) -> list[Array]:
-        """Return each cell's chance of an error with all named slices, or all but one."""
-        logits = [self.search.baseline.logits(cells.codes) for cells in self.cells]
-        for place, (pick, shift) in enumerate(zip(self.search.picks, self.search.shifts, strict=True)):
-            if place != without:
-                logits = [at + shift * pick.members(one.codes) for at, one in zip(logits, self.cells, strict=True)]
-        return [expit(one) for one in logits]
-
-    def where(self, dimensions: Sequence[int], values: Sequence[int]) -> dict[str, str]:
-        """Name the values."""
-        known = list(self.values.items())
-        return {known[one][0]: known[one][1][value] for one, value in zip(dimensions, values, strict=True)}
-
-    def rate(self, period: int, inside: np.ndarray) -> Rate:
-        """Return a weighted rate with Wilson's interval on the effective number of its audits."""
-        cells, (rows, wrong) = self.cells[period], self.plain[period][:, inside].sum(1)
-        weight, errors, squares = (float(one[inside].sum()) for one in (cells.items, cells.errors, cells.squares))
-        value, effective = errors / weight, weight**2 / squares
-        ends = wilson(value * effective, effective)
-        return Rate(int(wrong), int(rows), value, *ends, method="Wilson, effective number")
-
-
-def _answer(case: _Case, alpha: float) -> Drivers:
+def _answer(case: SearchedPeriods, alpha: float) -> Drivers:
     old = [expit(case.search.baseline.logits(cells.codes)) for cells in case.cells]
     new = case.chances()
     mean = [(one + other) / 2 for one, other in zip(old, new, strict=True)]
-    change, p_value = compare_means(*case.cells, [(0.0, 1.0)] * 2, clusters=case.cluster)
-    mix, parts, jointly = split_mix(*case.cells, case.search.baseline, mean)
+    compare = partial(compare_rates, case.cells, clusters=case.cluster, judged=case.judged)
+    change, p_value = compare(usual=(0.0, new[1] - old[1]))  # who is named is no proof that raters differ
+    mix, parts, jointly = split_mix(*case.cells, case.search.baseline, mean, judged=case.judged)
     mixed = [MixPart(name, part) for name, part in zip(case.values, parts, strict=True)]
     mixed.sort(key=lambda one: -abs(one.part.value))
-    rate, _ = compare_means(*case.cells, [(-one, 1 - one) for one in mean], clusters=case.cluster)
-    rest, _ = compare_means(*case.cells, [(-one, 1 - one) for one in (old[0], new[1])], clusters=case.cluster)
-    slices = [_slice(case, place, new, change) for place in range(len(case.search.picks))]
+    rate, _ = compare(offsets=mean, usual=(old[0], new[1]))
+    rest, _ = compare(offsets=(old[0], new[1]), usual=(old[0], new[1]))
+    slices = [_slice(case, place, new) for place in range(len(case.search.picks))]
+    slices = _add_shares(slices, mix, change) if change.excludes_zero else slices
     scale = case.scale
-    left = rate.value - sum(one.contribution.value for one in slices)
+    left, ends = rate.value - sum(one.contribution.value for one in slices), (rest.low, rest.high)
     detectable = (
         Detectable(case.where([dimension], [value]), round(items * scale), expected * scale,
                    Estimate(excess * scale, unit="errors"))
@@ -293,13 +268,27 @@ def _answer(case: _Case, alpha: float) -> Drivers:
         (*mixed, MixPart("(jointly)", jointly)),
         slices=tuple(one for one in slices if one.where),
         overall=next((one for one in slices if not one.where), None),
-        unexplained=Estimate(left, left + rest.low - rest.value, left + rest.high - rest.value, "pp"),
+        unexplained=Estimate(left, *(float(np.clip(left + one - rest.value, -1, 1)) for one in ends), "pp"),
         minimum_detectable=tuple(detectable),
         dimensions=tuple(case.values), tested=case.search.tested, alpha=alpha, p_value=p_value,
     )  # fmt: skip
 
 
-def _slice(case: _Case, place: int, new: Sequence[Array], change: Estimate) -> Slice:
+def _add_shares(slices: Sequence[Slice], mix: Estimate, change: Estimate) -> list[Slice]:
+    """Give each slice its share; what one end of its interval adds is taken from what is unexplained."""
+    found = []
+    for one in slices:
+        others = [mix.value, *(other.contribution.value for other in slices if other is not one)]
+        part = one.contribution
+        shares = [
+            share_change(value, [*others, value, change.value - sum(others) - value], change.value)
+            for value in (part.value, part.low, part.high)
+        ]
+        found.append(replace(one, share=Estimate(shares[0], *sorted(shares[1:]), unit="%")))
+    return found
+
+
+def _slice(case: SearchedPeriods, place: int, new: Sequence[Array]) -> Slice:
     pick, without = case.search.picks[place], case.chances(place)
     inside = [pick.members(cells.codes) for cells in case.cells]
     added = [float(cells.items @ (new[at] - without[at]) / cells.items.sum()) for at, cells in enumerate(case.cells)]
@@ -307,18 +296,18 @@ def _slice(case: _Case, place: int, new: Sequence[Array], change: Estimate) -> S
     points = [one * scale for one in (pick.excess, pick.low, pick.high)]
     after, people = case.rate(1, inside[1]), "rater" in case.values
     where, items = case.where(pick.dimensions, pick.values), float(case.cells[1].items[inside[1]].sum())
+    worse = pick.score > 0  # errors are then part of those that there are, else of as many audits as there are
+    unit = after.errors / float(case.cells[1].errors[inside[1]].sum()) if worse else after.items / items
     return Slice(
         where,
-        direction=1 if pick.score > 0 else -1,
+        direction=1 if worse else -1,
         before=case.rate(0, inside[0]) if inside[0].any() else None,
         after=after,
-        expected=max(after.value - pick.excess / items, 0.0),
-        excess=Estimate(*(one * case.scale for one in (pick.excess, pick.low, pick.high)), unit="errors"),
-        naive_excess=pick.naive * case.scale,
+        expected=max(after.value - pick.excess / items, 0.0) if worse else pick.usual / items,
+        excess=Estimate(*(one * unit for one in (pick.excess, pick.low, pick.high)), unit="errors"),
+        naive_excess=pick.naive * unit,
         contribution=Estimate(points[0], *sorted(points[1:]), unit="pp"),
-        share=Estimate(points[0] / change.value, *sorted(one / change.value for one in points[1:]), unit="%")
-        if change.excludes_zero
-        else None,
+        share=None,
         p_value=pick.p_value,
         items=int(after.items),
         new=not inside[0].any(),

@@ -29,6 +29,21 @@ class Cells:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """The audits of one period counted by cell and item, where items were judged more than once.
+
+    `cell` is the place among the cells, `item` the same number for the same item in both periods; the sums are scaled
+    as those of the cells.
+    """
+
+    cell: Codes
+    item: Codes
+    items: Array
+    errors: Array
+    squares: Array
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """How cells lie: their codes, how many values each dimension has, where runs begin (none: not worth it).
 

@@ -13,9 +13,9 @@ from numpy.typing import ArrayLike
 from scipy.stats import t
 
 from rca_lib.findings import Estimate
-from rca_lib.stats.cells import Array, Cells
+from rca_lib.stats.cells import Array, Cells, Judged
 from rca_lib.stats.expected import Baseline
-from rca_lib.stats.rate_difference import difference_of_rates
+from rca_lib.stats.rate_changes import cluster_periods, influences
 
 MOST_FACTORS = 12
 
@@ -102,44 +102,65 @@ def split_factors(
 
 
 def compare_means(
-    before: Cells, after: Cells, values: Sequence[tuple[Any, Any]], *, clusters: int | None = None, extra: float = 0.0
-) -> tuple[Estimate, float]:
-    """Return the change of a weighted mean of what audits count, with its 95 % interval in pp, and its p-value.
+    before: Cells,
+    after: Cells,
+    values: Sequence[tuple[Any, Any]],
+    *,
+    judged: Sequence[Judged] | None = None,
+    extra: float = 0.0,
+) -> Estimate:
+    """Return the change of a weighted mean of what audits count, with its 95 % interval, in pp.
 
-    `values` gives, for `before` and `after`, what an audit without and with an error counts in each cell. Audits with
-    the same code in the dimension `clusters` hang together, within and between the periods; the interval is then
-    Student's, and its variance never below that of independent audits. `extra` is added to the variance. A difference
-    of two rates has the interval of `difference_of_rates`; no interval leaves −100 to 100 pp.
+    `values` gives, for `before` and `after`, what an audit without and with an error counts in each cell: a share, so
+    that the interval ends at -100 and 100 pp. `judged` holds the same audits by item, where items were judged more than
+    once; they then hang together, and the variance is never below that of independent audits. `extra` is added to it.
     """
-    means, influences, alone = [], [], extra
-    for cells, (right, wrong) in zip((before, after), values, strict=True):
+    means, parts, alone = [], [], 0.0
+    for place, (cells, (right, wrong)) in enumerate(zip((before, after), values, strict=True)):
         total, share = cells.items.sum(), cells.errors / cells.items
-        here = (1 - share) * right + share * wrong
-        means.append(float((cells.items * here).sum() / total))
-        influences.append(cells.items * (here - means[-1]) / total)
+        means.append(float(((cells.items - cells.errors) * right + cells.errors * wrong).sum() / total))
+        parts.append(influences(cells, right, wrong, None if judged is None else judged[place]))
         scatter = (1 - share) * (right - means[-1]) ** 2 + share * (wrong - means[-1]) ** 2
         alone += max(float((cells.squares * scatter).sum()), 0.5 * float(np.ptp([right, wrong]))) / total**2
-    difference, variance, degrees = means[1] - means[0], alone, np.inf
-    if clusters is not None:
-        codes = before.codes[clusters], after.codes[clusters]
-        size = 1 + int(max(code.max() for code in codes))
-        sums = np.bincount(codes[1], influences[1], size) - np.bincount(codes[0], influences[0], size)
-        number = len(np.union1d(*codes))
-        if number > 1:
-            variance, degrees = max(alone, number / (number - 1) * float(np.square(sums).sum()) + extra), number - 1
-    if all(np.isscalar(right) and (right, wrong) == (0.0, 1.0) for right, wrong in values):
-        sizes = tuple(float(cells.items.sum() ** 2 / cells.squares.sum()) for cells in (before, after))
-        rates = [min(max(mean, 0.0), 1.0) for mean in means]  # sums of fractions may be off in the last digit
-        found = difference_of_rates(*rates, sizes, variance=variance, degrees=degrees)
-        return found.change, found.p_value
-    error = float(np.sqrt(variance))
-    half = float(t.isf(0.025, degrees)) * error
-    p_value = float(2 * t.sf(abs(difference) / error, degrees)) if error > 0 else 1.0
-    return Estimate(difference, max(difference - half, -1.0), min(difference + half, 1.0), "pp"), p_value
+    between = cluster_periods((before, after), parts, None, judged)
+    variance = alone if judged is None else max(alone, between.variance)
+    half = float(t.isf(0.025, between.degrees) * np.sqrt(variance + extra))
+    difference = means[1] - means[0]
+    ends = max(difference - half, min(-1.0, difference)), min(difference + half, max(1.0, difference))
+    return Estimate(difference, *ends, "pp")
+
+
+def share_change(part: float, parts: Sequence[float], change: float) -> float:
+    """Return the share of a part in all that moved a rate the way it moved: between -1 and 1.
+
+    Where no part moved it back, that is the part over the change. Where some did, the change is less than what moved
+    it, and one part may be several times the change.
+
+    Parameters
+    ----------
+    part
+        One of the parts.
+    parts
+        All parts; they add up to the change.
+    change
+        Other than 0.
+
+    Examples
+    --------
+    >>> share_change(0.03, [0.03, 0.01], 0.04), round(share_change(0.05, [0.05, -0.04], 0.01), 2)
+    (0.75, 1.0)
+    """
+    up, down = (sum(max(sign * one, 0.0) for one in parts) for sign in (1, -1))
+    return float(np.clip(part / (max(up, down) * np.sign(change)), -1, 1))
 
 
 def split_mix(
-    before: Cells, after: Cells, baseline: Baseline, chances: Sequence[Array]
+    before: Cells,
+    after: Cells,
+    baseline: Baseline,
+    chances: Sequence[Array],
+    *,
+    judged: Sequence[Judged] | None = None,
 ) -> tuple[Estimate, list[Estimate], Estimate]:
     """Return the mix part of a change, what each dimension makes of it, and what they make jointly, in pp.
 
@@ -150,13 +171,13 @@ def split_mix(
     """
     cells, slopes = (before, after), [chance * (1 - chance) for chance in chances]
     extra = _model_variance(cells, baseline, slopes)
-    mix, _ = compare_means(before, after, [(chance, chance) for chance in chances], extra=extra)
+    mix = compare_means(before, after, [(chance, chance) for chance in chances], judged=judged, extra=extra)
     slope = float(np.mean([one.items @ bend / one.items.sum() for one, bend in zip(cells, slopes, strict=True)]))
     parts = []
     for place, effect in enumerate(baseline.effects):
         values = [(slope * effect[one.codes[place]],) * 2 for one in cells]
         extra = _model_variance(cells, baseline, (slope, slope), only=place)
-        parts.append(compare_means(before, after, values, extra=extra)[0])
+        parts.append(compare_means(before, after, values, judged=judged, extra=extra))
     return mix, parts, Estimate(mix.value - sum(part.value for part in parts), unit="pp")
 
 

@@ -62,12 +62,25 @@ def fit_baseline(cells: Cells, sizes: tuple[int, ...], *, pairs: Iterable[tuple[
     shrinkage would let work that moves to their hard values look like worse work. Pairs are fitted to what is left, the
     strongest first, by moments.
     """
-    centre = float(logit((cells.errors.sum() + 0.5) / (cells.items.sum() + 1)))
+    cells = _add_half_an_error(cells)
+    centre = float(logit(cells.errors.sum() / cells.items.sum()))
     layout = lay_out(cells.codes, sizes)
     effects, known = _fit_effects(cells, layout, centre)
     parts = np.split(effects, np.cumsum([1, *sizes])[:-1])[1:]
     alone = Baseline(centre + float(effects[0]), tuple(parts), known, {})
     return replace(alone, together=fit_together(cells, layout, alone.logits(cells.codes), pairs))
+
+
+def _add_half_an_error(cells: Cells) -> Cells:
+    """Spread one more audit with half an error over the cells (Jeffreys 1946): a baseline without errors has a rate."""
+    more = cells.items / cells.items.sum()
+    items = cells.items + more
+    return replace(
+        cells,
+        items=items,
+        errors=cells.errors + more / 2,
+        squares=items if cells.squares is cells.items else cells.squares + more * cells.squares / cells.items,
+    )
 
 
 def _fit_effects(cells: Cells, layout: Layout, centre: float) -> tuple[Array, Precision]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
-from scipy.special import expit
+from numpy.typing import NDArray
+from scipy.special import expit, gammainc
 from scipy.stats import norm
 
 from rca_lib.stats.cells import Array, Cells, Codes, Layout, lay_out
@@ -16,17 +17,25 @@ from rca_lib.stats.expected import MANY_VALUES, Baseline, fit_baseline
 
 SHARES = np.array([0.05, 0.3, 0.25, 0.4])  # of alpha: everywhere, one dimension, one with many values, two dimensions
 WORSE = 3.0  # a test for worse gets so many times the alpha of a test for better
-LEAST_EXPECTED = np.array([3.0, 3.0, 2.0, 3.0])  # errors, by the same kinds; slices with fewer are not tested
+LEAST_EXPECTED = np.array([3.0, 3.0, 2.0, 3.0])  # errors, by the same kinds; slices with fewer are rare
+RARE_SHARE = 0.1  # of the alpha of a kind goes to its rare slices, where it has others too
+LEAST_ITEMS = 5.0  # audits of a rare slice: fewer cannot come out
 TWIN = 0.95  # a slice that holds so much of its parent is its parent
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Family:
-    """The codes of all slices of these dimensions that are tested, and their counts."""
+    """The codes of all slices of these dimensions that are tested, and their counts.
+
+    `rare` are those of which next to no error is expected: they are tested for worse only, and only where they hold so
+    many errors that they may come out. `silent` is the number of rare ones that do not.
+    """
 
     dimensions: tuple[int, ...]
     kind: int
     tested: Codes
+    rare: NDArray[np.bool_]
+    silent: int
     items: Array
     errors: Array
     expected: Array
@@ -36,11 +45,11 @@ class Family:
 class Field:
     """What is searched: the current audits, the baseline's model, and families of slices.
 
-    `kinds` holds each tested slice's: 0 everywhere, 1 one dimension, 2 one with many values, 3 two dimensions; `work`
-    the dimensions of the work with few values. `penalties` holds, for each tested slice, the log of the number of tests
-    that share its part of alpha: for better, for worse. `ratio` is how much the baseline's own noise adds to that of
-    the current audits. `tilt` holds, for each value of the last dimension where it is one of raters, the log of how its
-    share of the work grew.
+    `kinds` holds each tested slice's: 0 everywhere, 1 one dimension, 2 one with many values, 3 two dimensions; `rare`
+    tells those of which next to no error is expected; `work` holds the dimensions of the work with few values.
+    `penalties` holds, for each tested slice, the log of the number of tests that share its part of alpha: for better,
+    for worse. `ratio` is how much the baseline's own noise adds to that of the current audits. `tilt` holds, for each
+    value of the last dimension where it is one of raters, the log of how its share of the work grew.
     """
 
     after: Cells
@@ -49,6 +58,7 @@ class Field:
     logits: Array
     families: tuple[Family, ...]
     kinds: Codes
+    rare: NDArray[np.bool_]
     work: tuple[int, ...]
     penalties: Array
     ratio: float
@@ -82,17 +92,31 @@ def open_field(
     for dimensions, kind in kinds[::-1]:  # the largest tables first
         count, expected = items_over(dimensions).ravel(), expected_over(dimensions).ravel()
         parent = np.minimum.outer(*(items_over((one,)) for one in dimensions)).ravel() if kind == 3 else count.sum()
-        tested = np.flatnonzero(((count < TWIN * parent) | (kind == 0)) & (expected >= LEAST_EXPECTED[kind]))
-        if len(tested):
-            counts = (one.ravel()[tested] for one in (count, errors_over(dimensions), expected))
-            families.insert(0, Family(dimensions, kind, tested, *counts))
+        own = (count < TWIN * parent) | (kind == 0)
+        families.insert(0, _choose(dimensions, kind, own, count, errors_over(dimensions).ravel(), expected))
+    penalties = _penalties(families, alpha)
+    families = [one for one in families if len(one.tested)]
     numbers = np.repeat([one.kind for one in families], [len(one.tested) for one in families]).astype(int)
-    items, expected = np.hstack([np.zeros((2, 0)), *(np.array([one.items, one.expected]) for one in families)])
-    penalties = _penalties(numbers, items, expected, alpha)
+    rare = np.hstack([np.zeros(0, bool), *(one.rare for one in families)])
     work = tuple(one.dimensions[0] for one in families if one.kind == 1 and one.dimensions[0] not in alone)
     ratio = 1 + float(after.items.sum() / before.items.sum())
     tilt = _tilt(before, after, sizes[-1]) if sizes[-1] >= MANY_VALUES else np.zeros(sizes[-1])
-    return Field(after, layout, baseline, logits, tuple(families), numbers, work, penalties, ratio, tilt)
+    return Field(after, layout, baseline, logits, tuple(families), numbers, rare, work, penalties, ratio, tilt)
+
+
+def _choose(
+    dimensions: tuple[int, ...], kind: int, own: NDArray[np.bool_], items: Array, errors: Array, expected: Array
+) -> Family:
+    """Choose what is tested of these dimensions: slices of their `own` with enough expected errors, and rare ones.
+
+    A rare slice is tested where its errors would come out at 1 in 1,000 by themselves; those with fewer could not come
+    out at their part of alpha, so to leave them out costs no power, and as `silent` ones they still take their part.
+    """
+    rare = own & (expected < LEAST_EXPECTED[kind]) & (items >= LEAST_ITEMS)
+    high = rare & (errors >= 2) & (gammainc(np.maximum(errors, 1), np.maximum(expected, 1e-12)) < 1e-3)
+    tested = np.flatnonzero((own & (expected >= LEAST_EXPECTED[kind])) | high)
+    counts = (one[tested] for one in (items, errors, expected))
+    return Family(dimensions, kind, tested, high[tested], int(rare.sum() - high.sum()), *counts)
 
 
 def _tilt(before: Cells, after: Cells, size: int) -> Array:
@@ -109,17 +133,31 @@ def _kinds(sizes: tuple[int, ...], alone: frozenset[int], pairs: bool) -> Iterat
     yield from ((pair, 3) for pair in combinations(few, 2) if pairs)
 
 
-def _penalties(kinds: Codes, items: Array, expected: Array, alpha: float) -> Array:
+def _penalties(families: Sequence[Family], alpha: float) -> Array:
     """Share alpha out: each kind its part, within it evenly among the tests that can come out at all.
 
     Tests for worse weigh more than tests for better. A slice that expects few errors cannot have so few that it is
-    shown to be better; such a test takes no part of alpha (Tarone 1990). Rows: for better, for worse.
+    shown to be better; such a test takes no part of alpha (Tarone 1990). Rare slices share a small part of their kind's
+    alpha (all of it, where there are no others), whether they were tested or not. Rows: for better, for worse.
     """
-    shares = SHARES / max(SHARES[np.unique(kinds)].sum(), SHARES.min())
+    kinds = np.repeat([one.kind for one in families], [len(one.tested) for one in families]).astype(int)
+    rare, items, expected = (
+        np.hstack([np.zeros(0), *(getattr(one, name) for one in families)]) for name in ("rare", "items", "expected")
+    )
+    rare = rare.astype(bool)
+    number = np.bincount(kinds[rare], minlength=4) + np.bincount(
+        [one.kind for one in families], [one.silent for one in families], 4
+    )
+    usual = np.bincount(kinds[~rare], minlength=4)
+    shares = np.where(usual + number > 0, SHARES, 0)
+    shares = shares / max(shares.sum(), SHARES.min())
+    apart = np.where(usual == 0, 1.0, np.where(number > 0, RARE_SHARE, 0.0))
     lowest = np.sqrt(-2 * items * np.log1p(-np.minimum(expected / items, 1 - 1e-9)))
-    weight = (1 + WORSE) * np.bincount(kinds, minlength=4)
+    weight = (1 + WORSE) * usual
     for _ in range(5):
-        can = lowest >= norm.isf(alpha * shares / np.maximum(weight, 1))[kinds]
-        weight = np.bincount(kinds, WORSE + can, 4)
-    better = np.log(np.maximum(weight, 1) / shares)[kinds]
-    return np.array([better, better - np.log(WORSE)])
+        can = lowest >= norm.isf(alpha * shares * (1 - apart) / np.maximum(weight, 1))[kinds]
+        weight = np.bincount(kinds[~rare], WORSE + can[~rare], 4)
+    with np.errstate(divide="ignore"):
+        better = np.log(np.maximum(weight, 1) / (shares * (1 - apart)))[kinds]
+        alone = np.log(np.maximum(number, 1) / (shares * apart))[kinds]
+    return np.array([np.where(rare, np.inf, better), np.where(rare, alone, better - np.log(WORSE))])

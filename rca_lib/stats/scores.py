@@ -15,7 +15,7 @@ from rca_lib.stats.expected import fit_together
 from rca_lib.stats.field import Field
 from rca_lib.stats.precision import Precision, sum_effects, sum_rows
 
-LOOSE = 0.01  # the precision of a pick's shift before the current audits are seen
+LOOSE = 1e-4  # the precision of a pick's shift before the current audits are seen
 TILTED = 200.0  # that of how much worse those are, per log of it, whose share of the work grew
 LEAST_VALUES = 20  # of one dimension each, before these are judged among themselves
 FAR = 1000.0  # a shift of the log odds beyond any that occurs
@@ -42,13 +42,14 @@ class Scores:
     expected: Array
     wandering: tuple[float, float]
     shifts: Array
+    usual: Array
     tilted: Array
     left: Array
     scatter: Array
 
     def heights(self) -> Array:
         """Return the gaps in standard deviations."""
-        return signed_root(self.items, self.expected, self.gap, self.noise, self.variance)
+        return signed_root(self.items, self.expected, self.info, self.gap, self.noise, self.variance)
 
     def log_p(self, field: Field) -> Array:
         """Return the log of the chance that any slice is as high when none changed."""
@@ -82,6 +83,7 @@ def score_slices(field: Field, members: Array, wandering: tuple[float, float] = 
     (pull, *_), half = np.split(known.halve(np.vstack([pull, effects])[:, columns]), [1])
     infos = np.maximum(infos, 1e-9)  # where all is an error, or nothing
     precision = infos - np.square(half).sum(1)
+    apart = known.halve(np.eye(len(columns))[sum(sizes[:-1]) + 1 :][1 : len(members)]) @ pull
     clear = precision > 10 * LOOSE
     precision = np.where(clear, precision, 1.0)
     shift = (gaps - half @ pull) / precision
@@ -89,13 +91,21 @@ def score_slices(field: Field, members: Array, wandering: tuple[float, float] = 
     error = noises / np.square(infos) + 1 / precision - 1 / infos + np.hstack([np.zeros(0), *doubts])
     error = np.where(clear, error + wandering[1] * (field.kinds == 3), np.inf)
     items, errors = np.hstack([np.zeros((2, 0)), *(np.array([one.items, one.errors]) for one in field.families)])
-    expected = np.maximum(errors - plain_gaps, 1e-9)
-    grown = max(1.0, float(errors.sum() / max(expected.sum(), 1.0)))
+    expected, usual = np.maximum(errors - plain_gaps, 1e-9), ~field.rare
+    grown = max(1.0, float(errors[usual].sum() / max(expected[usual].sum(), 1.0)))
     wandering = _wander(field, shift, np.sqrt(grown * error))
     return Scores(
         shift * plain_infos, noises * plain_infos / infos, error * np.square(np.maximum(plain_infos, 1e-9)),
-        plain_infos, items, expected, wandering, shifts[1:], shifts[0] * field.tilt, gap, noise,
+        plain_infos, items, expected, wandering, shifts[1:], _undo(field, members, chance, shifts, apart),
+        shifts[0] * field.tilt, gap, noise,
     )  # fmt: skip
+
+
+def _undo(field: Field, members: Array, chance: Array, shifts: Array, apart: Array) -> Array:
+    """Return the errors expected in each pick without its shift, of which all others tell that it is `apart` larger."""
+    odds = logit(np.clip(chance, 1e-300, 1 - 1e-16))
+    without = (expit(odds - shift - more) for shift, more in zip(shifts[1:], apart, strict=True))
+    return np.array([field.after.items @ (one * member) for one, member in zip(without, members[1:], strict=True)])
 
 
 def _sum_slices(field: Field, tables: Sequence[Table], picked: Sequence[Table]) -> tuple[Array, Array]:
@@ -112,14 +122,15 @@ def _sum_slices(field: Field, tables: Sequence[Table], picked: Sequence[Table]) 
 def _wander(field: Field, shift: Array, error: Array) -> tuple[float, float]:
     """Return how far values wander, and pairs beyond that; values are judged by themselves, as few move many pairs.
 
-    What is picked (its error is infinite) moved as far as any.
+    What is picked (its error is infinite) moved as far as any. Rare slices tell nothing: those tested stand out.
     """
     raised = [np.sign(family.errors - family.expected) for family in field.families]
     members = [np.full(len(one.tested), one.kind == 1 and one.dimensions[0] in field.work) for one in field.families]
     values = np.hstack([np.zeros(0, bool), *members])
     clear = np.isfinite(error)
     shift, error = np.where(clear, shift, FAR * np.hstack([np.zeros(0), *raised])), np.where(clear, error, 1.0)
-    every = find_wandering(shift, error)
+    usual = ~field.rare
+    every, values = find_wandering(shift[usual], error[usual]), values & usual
     own = find_wandering(shift[values], error[values]) if values.sum() >= LEAST_VALUES else every
     return own, max(every - 2 * own, 0.0)
 
@@ -164,12 +175,13 @@ def _drift(field: Field, logits: Array, lost: int, *, margin: float) -> dict[int
     drift = {}
     info, noise, gap = moments(field.after, expit(logits))
     for family in field.families:
-        number = len(family.tested)
+        tested = family.tested[~family.rare]
+        number = len(tested)
         if family.kind == 2 and number >= 10:
             rows = sum_effects(field.layout.sum_tables(info), field.layout.sizes, family.dimensions)
-            half = field.baseline.known.halve(rows[family.tested])
+            half = field.baseline.known.halve(rows[tested])
             place = field.after.codes[family.dimensions[0]]
-            gaps, slopes, spread = (np.bincount(place, one)[family.tested] for one in (gap, info, noise))
+            gaps, slopes, spread = (np.bincount(place, one)[tested] for one in (gap, info, noise))
             spread = np.maximum(spread + np.square(half).sum(1), 1e-9)
             variance = find_drift(np.square(gaps), spread, np.square(slopes), margin=margin)
             if variance > 0:
@@ -202,30 +214,50 @@ def _know(
     return Precision(corner, edge, prior.wide + over((last,))), np.r_[columns, narrow:every]
 
 
-def signed_root(items: Array, expected: Array, gap: Array, noise: Array, variance: Array) -> Array:
+def signed_root(items: Array, expected: Array, info: Array, gap: Array, noise: Array, variance: Array) -> Array:
     """Return gaps as scores: normal of variance 1 when nothing changed, also where few errors are expected.
 
-    Where next to no errors are left the root of the deviance is too large; a part of an error more mends that. Of
-    Poisson counts with 3 to 40 expected the score is within 0.09 of that of the chance of fewer and half that of as
-    many (mid-p). `noise` is the variance that drawing errors gives, `variance` the whole one; the difference is taken
-    as doubt about the log odds. Where that is infinite the score is 0.
+    Parameters
+    ----------
+    items, expected, gap
+        Audits, errors expected among them, and errors beyond these.
+    info
+        The variance of the errors of independent audits that weigh the same.
+    noise
+        The variance that drawing errors gives, clusters and weights included.
+    variance
+        The whole variance of the gap. What it has beyond `noise` is doubt about the expected rate.
+
+    Notes
+    -----
+    Doubt about a rate counts as a baseline of as many audits as leave it, with the expected rate: the score is the
+    signed root of the likelihood ratio of two binomial samples. A rate that was learned from next to no error is thus
+    doubted as its beta distribution has it: it may well be lower, and is hardly a hundred times higher. The root has
+    the correction for skewness of Pierce and Schafer (1986), less of it below one error. Where next to no errors are
+    left the root is too large; a part of an error more mends that. Where audits differ in their chance, those that are
+    an error anyway say nothing about more errors: the two samples have the variance of all and the room that is left.
+    Within 0.1 of the mid-p value of more errors than a Poisson mean of 0.1 to 40. Where the variance is infinite the
+    score is 0.
     """
     told, variance = np.isfinite(variance), np.where(np.isfinite(variance), variance, 1.0)
-    chance = np.clip(expected / items, 1e-12, 1 - 1e-12)
-    errors, curve = np.clip(expected + gap, 0, items), items * chance * (1 - chance)
+    info, up = np.maximum(info, 1e-12), gap >= 0
+    room = np.maximum(np.where(up, items - expected, expected), info * (1 + 1e-9))
+    low = np.clip(info / room, 1e-12, 1 - 1e-12)
+    chance = np.where(up, low, 1 - low)
+    items = room / (1 - low)
+    errors = np.clip(items * chance + gap, 0, items)
     part = np.minimum(PART / (1 + np.where(gap < 0, errors, items - errors)), np.abs(gap))
     errors = np.where(gap < 0, errors + part, errors - part)
-    scale, doubt = (
-        np.maximum(np.minimum(noise, variance) / curve, 1e-9),
-        np.maximum(variance - noise, 0) / np.square(curve),
-    )
-    middle, shift = logit(chance) - doubt / 2 * (1 - 2 * chance), np.zeros_like(gap)
-    mean = start = items * expit(middle)
-    for _ in range(12 if np.any(doubt) else 0):
-        step = (doubt * (errors - mean) - shift * scale) / (doubt * mean * (1 - mean / items) + scale)
-        shift = shift + np.clip(step, -1, 1)
-        mean = items * np.clip(expit(middle + shift), 1e-12, 1 - 1e-12)
-    deviance = xlogy(errors, errors / mean) + xlogy(items - errors, (items - errors) / (items - mean))
-    penalty = np.divide(np.square(shift), doubt, out=np.zeros_like(gap), where=doubt > 0)
-    skew = (1 - 2 * chance) * curve * np.square(scale) / (6 * variance**1.5)
-    return told * (np.sign(errors - start) * np.sqrt(np.maximum(2 * deviance / scale, 0) + penalty) + skew)
+    scale = np.maximum(np.minimum(noise, variance) / info, 1e-9)
+    doubt = np.maximum(variance - noise, 1e-6 * info) / np.square(info)
+    other = scale / (doubt * chance * (1 - chance))  # audits of the baseline that leave as much doubt
+    share, both = errors / items, (errors + other * chance) / (items + other)
+    deviance = 2 * (items * _divergence(share, both) + other * _divergence(chance, both)) / scale
+    skew = (1 - 2 * chance) * (info * np.square(scale) - info**3 * np.square(doubt)) / (6 * variance**1.5)
+    skew = skew / (1 + 36 * np.square(skew))  # the series fails below one error, where the root is right by itself
+    return told * (np.sign(errors - items * chance) * np.sqrt(np.maximum(deviance, 0)) + skew)
+
+
+def _divergence(share: Array, chance: Array) -> Array:
+    """Return Kullback and Leibler's divergence of one binomial trial from another."""
+    return xlogy(share, share / chance) + xlogy(1 - share, (1 - share) / (1 - chance))

@@ -8,7 +8,7 @@ from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import beta, norm
 
 from rca_lib.stats.cells import Array, Cells, Codes
 from rca_lib.stats.expected import Baseline
@@ -24,14 +24,16 @@ class Pick:
     """A slice that changed: the `values` of its `dimensions` (none: everywhere).
 
     `score` is its deviation in standard deviations, `p_value` the chance that any slice deviates so much when none
-    changed. `excess`, with a 95 % interval, counts the errors beyond those expected, given the other picks and that the
-    search named it (`naive`: without that). `carried`: without one value of the clustering dimension it is no news.
+    changed. `excess`, with a 95 % interval, counts the errors that would not be there (negative: those that were
+    spared), given the other picks and that the search named it (`naive`: errors less the `usual` ones, those expected,
+    without that). `carried`: without one value of the clustering dimension it is no news.
     """
 
     dimensions: tuple[int, ...]
     values: tuple[int, ...]
     score: float
     p_value: float
+    usual: float
     naive: float
     excess: float
     low: float
@@ -169,20 +171,55 @@ def _measure(
 ) -> Pick:
     """Give a pick its excess: given the others, and given that the search named it."""
     scores = score(tuple(one for one in picks if one != place))
-    height, naive = float(scores.heights()[place]), float(scores.gap[place])
+    height = float(scores.heights()[place])
     least = float(norm.isf(alpha / np.exp(field.penalties[int(height > 0), place])))
-    steps = np.sign(naive) * np.linspace(0, max(3 * abs(naive), 10), 1000)
-    steps = np.clip(steps, -scores.expected[place], scores.items[place] - scores.expected[place])
-    there = (one[place] for one in (scores.noise, scores.variance))
-    reached = np.maximum.accumulate(np.abs(signed_root(scores.items[place], scores.expected[place], steps, *there)))
-    means, weights = _given_named(abs(height), least)
-    low, high = np.interp(np.interp((0.025, 0.975), np.cumsum(weights), means), reached, steps)
-    excess = float(weights @ np.interp(means, reached, steps))
     member = _members(field.after.codes, *field.name(place))
+    errors, usual = float(field.after.errors @ member), float(score(picks).usual[picks.index(place)])
+    means, weights = _given_named(abs(height), least)
+    bounds = _count_new if height > 0 else _count_spared
+    excess = bounds(scores, place, errors, usual, np.linspace(means[0], means[-1], 101), height)
+    excess = np.interp(means, np.linspace(means[0], means[-1], 101), excess)
+    ends = np.interp(np.interp((0.025, 0.975), np.cumsum(weights), means), means, excess)
     left, scatter = scores.left * member, scores.scatter * member
     carried = cluster is not None and _carried(left, scatter, field.after.codes[cluster])
     p_value = float(np.exp(min(scores.log_p(field)[place], 0)))
-    return Pick(*field.name(place), height, p_value, naive, excess, *sorted((float(low), float(high))), carried)
+    low, high = sorted(map(float, ends))
+    value = float(np.clip(weights @ excess, low, high))
+    return Pick(*field.name(place), height, p_value, usual, errors - usual, value, low, high, carried)
+
+
+def _count_new(scores: Scores, place: int, errors: float, usual: float, means: Array, height: float) -> Array:
+    """Return how many of the errors would not be there, had the slice not become worse by so many standard deviations.
+
+    The errors are counted, not drawn: what is unsure is how many there would be anyway. That number has the mean
+    `usual`, the variance of the slice when nothing changed, and a beta distribution on the audits of the slice. A score
+    of which m is change is due to luck with height - m, which tells the place in that distribution. The answer is never
+    below none nor above all errors that there are.
+    """
+    mean = np.clip(usual / scores.items[place], 1e-12, 1 - 1e-12)
+    variance = _variance(scores, place, usual) / scores.items[place] ** 2
+    concentration = max(mean * (1 - mean) / variance - 1, 1e-3)
+    anyway = beta.ppf(norm.cdf(height - means), mean * concentration, (1 - mean) * concentration)
+    return np.clip(errors - anyway * scores.items[place], 0, errors)
+
+
+def _count_spared(scores: Scores, place: int, errors: float, usual: float, means: Array, height: float) -> Array:
+    """Return minus the errors that a slice was spared, had it become better by so many standard deviations.
+
+    What is unsure is how few errors so good a rate makes: none at best, which spares the `usual` ones.
+    """
+    steps = -np.linspace(0, usual, 1000)
+    share = usual / scores.expected[place]
+    there = scores.items[place], usual, scores.info[place] * share
+    spread = scores.noise[place] * share, _variance(scores, place, usual)
+    reached = np.maximum.accumulate(np.abs(signed_root(*there, steps, *spread)))
+    return np.interp(means, reached, steps)
+
+
+def _variance(scores: Scores, place: int, usual: float) -> float:
+    """Return the variance of the errors of a slice when nothing changed, at the number of them that is usual."""
+    share, variance = usual / scores.expected[place], min(float(scores.variance[place]), 1e12)
+    return float(scores.noise[place] * share + (variance - scores.noise[place]) * share**2)
 
 
 def _given_named(score: float, least: float) -> tuple[Array, Array]:
@@ -210,14 +247,14 @@ def _detectable(field: Field, scores: Scores, alpha: float) -> Iterator[tuple[in
     """Halve the interval of the excess that would be named in four of five cases until it is narrow."""
     told = np.isfinite(scores.variance)  # not so where a pick holds the slice
     rows = np.flatnonzero(told & ((field.kinds == 1) | (field.kinds == 2)))
-    items, expected, noise, variance = (
-        one[rows] for one in (scores.items, scores.expected, scores.noise, scores.variance)
+    items, expected, info, noise, variance = (
+        one[rows] for one in (scores.items, scores.expected, scores.info, scores.noise, scores.variance)
     )
     least, low, high = norm.isf(alpha / np.exp(field.penalties[1, rows])), np.zeros(len(rows)), items - expected
     for _ in range(40):
         excess = (low + high) / 2
         unlucky = excess - norm.isf(0.2) * np.sqrt(variance * (1 + excess / expected))
-        named = signed_root(items, expected, unlucky, noise, variance) >= least
+        named = signed_root(items, expected, info, unlucky, noise, variance) >= least
         low, high = np.where(named, low, excess), np.where(named, excess, high)
     for row, *there in zip(rows, items, expected, high, strict=True):
         (dimension,), (value,) = field.name(int(row))

@@ -61,10 +61,14 @@ WEIGHTED = ("sampling", "weighted, single")
 
 @dataclass
 class Cause:
-    """What was planted: `excess` in errors of the current audits, `contribution` at the average mix, expected z."""
+    """What was planted: the log `odds` it adds, `contribution` at the average mix, expected z.
+
+    `excess` counts the errors of the current audits that would not be there (negative: that it spared).
+    """
 
     where: dict[str, int]
     sign: int
+    odds: float
     excess: float
     contribution: float
     z: float
@@ -108,14 +112,25 @@ def draw_case(kind: str, seed: int) -> Case:
     changed = [before, after]
     for parts, sign, low, high in PLANS[kind]:
         changed = _plant(case, draw, parts, sign, (low, high), changed, least=0 if kind == "weak" else 5)
-    for table, chance in zip(tables, (before, changed[1]), strict=True):
-        table["error"] = (draw.random(len(table)) < chance).astype(int)
+    _draw_errors(case, draw, (before, changed[1]))
+    for table in tables:
         table[case.dimensions] = table[case.dimensions].astype(str)
         if kind not in WEIGHTED:
             del table["weight"]
     if kind == "streams":
         _target(draw, tables)
     return case
+
+
+def _draw_errors(case: Case, draw: np.random.Generator, chances: tuple[np.ndarray, np.ndarray]) -> None:
+    """Draw errors, and count those that would not be there without each cause."""
+    for table, chance in zip(case.tables, chances, strict=True):
+        luck = draw.random(len(table))
+        table["error"] = (luck < chance).astype(int)
+    for cause in case.causes:
+        without = expit(logit(chances[1]) - cause.odds)
+        inside = _members(case.tables[1], cause.where)
+        cause.excess = float(((luck < chances[1]).astype(int) - (luck < without))[inside].sum())
 
 
 def _target(draw: np.random.Generator, tables: list[pd.DataFrame]) -> None:
@@ -153,10 +168,10 @@ def _draw_counts(draw: np.random.Generator, plans: tuple) -> Case:
         for where in _choose_places(draw, codes, int(draw.choice(parts)), items[1]):
             inside = np.logical_and.reduce([codes[one] == value for one, value in where.items()])
             changed = np.where(inside, expit(moved + odds), changed)
-            excess = float((items[1] * (changed - chances[1]))[inside].sum())
+            excess = float((items[1] * (changed - chances[1]))[inside].sum())  # in the mean, settled below
             spread = np.sqrt((items[1] * chances[1] * (1 - chances[1]))[inside].sum() * 2)
             causes.append(
-                Cause({names[one]: value for one, value in where.items()}, 1, excess, np.nan, excess / spread)
+                Cause({names[one]: value for one, value in where.items()}, 1, odds, excess, np.nan, excess / spread)
             )
     tables = [
         pd.DataFrame(dict(zip(names, codes.astype(str), strict=True))).assign(
@@ -164,6 +179,10 @@ def _draw_counts(draw: np.random.Generator, plans: tuple) -> Case:
         )
         for count, chance in zip(items, (chances[0], changed), strict=True)
     ]
+    for cause in causes:  # each error is the cause's with the chance that it would not be there
+        share = 1 - expit(logit(changed) - cause.odds) / changed
+        inside = _members(tables[1], cause.where)
+        cause.excess = float(draw.binomial(tables[1]["errors"], share)[inside].sum())
     return Case([table[table["items"] > 0].reset_index(drop=True) for table in tables], names, causes)
 
 
@@ -239,8 +258,8 @@ def _plant(
             break
         ratio *= 1.1
     means = [(gained[one] * weights[one]).sum() / weights[one].sum() for one in (0, 1)]
-    excess = means[1] * len(case.tables[1])
-    case.causes.append(Cause(where, sign, float(excess), float(sum(means) / 2), float(z)))
+    odds = sign * float(np.log(ratio))
+    case.causes.append(Cause(where, sign, odds, np.nan, float(sum(means) / 2), float(z)))
     return new
 
 

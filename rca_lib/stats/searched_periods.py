@@ -1,0 +1,58 @@
+"""Two periods that were searched for slices: the chances of an error with and without what was found, and rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import expit
+
+from rca_lib.findings import Rate
+from rca_lib.stats.cells import Array, Cells, Judged
+from rca_lib.stats.rates import wilson
+from rca_lib.stats.slices import Search
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SearchedPeriods:
+    """Both periods as cells and as plain items and errors, the values of each dimension, and what the search found."""
+
+    cells: tuple[Cells, Cells]
+    plain: tuple[Array, Array]
+    values: dict[str, list[str]]
+    judged: tuple[Judged, Judged] | None
+    cluster: int | None
+    search: Search
+
+    @property
+    def scale(self) -> float:
+        """Return audits per effective audit: what could be shown is told in errors among the audits as they are."""
+        return float(self.plain[1][0].sum() / self.cells[1].items.sum())
+
+    def chances(self, without: int | None = None) -> list[Array]:
+        """Return each cell's chance of an error with all named slices, or all but one."""
+        logits = [self.search.baseline.logits(cells.codes) for cells in self.cells]
+        for place, (pick, shift) in enumerate(zip(self.search.picks, self.search.shifts, strict=True)):
+            if place != without:
+                logits = [at + shift * pick.members(one.codes) for at, one in zip(logits, self.cells, strict=True)]
+        return [expit(one) for one in logits]
+
+    def where(self, dimensions: Sequence[int], values: Sequence[int]) -> dict[str, str]:
+        """Name the values."""
+        known = list(self.values.items())
+        return {known[one][0]: known[one][1][value] for one, value in zip(dimensions, values, strict=True)}
+
+    def rate(self, period: int, inside: np.ndarray) -> Rate:
+        """Return a weighted rate with Wilson's interval on the effective number of its audits, and of their items."""
+        cells, (rows, wrong) = self.cells[period], self.plain[period][:, inside].sum(1)
+        weight, errors, squares = (float(one[inside].sum()) for one in (cells.items, cells.errors, cells.squares))
+        value, effective = errors / weight, weight**2 / squares
+        if self.judged and 0 < value < 1:
+            judged = self.judged[period]
+            kept = inside[judged.cell]
+            beyond = (judged.errors[kept] - value * judged.items[kept]) / weight
+            variance = cluster_variance(beyond, None, judged.item[kept]).variance
+            effective = min(effective, value * (1 - value) / max(variance, 1e-300))
+        ends = wilson(value * effective, effective)
+        return Rate(int(wrong), int(rows), value, *ends, method="Wilson, effective number")
