@@ -98,3 +98,42 @@ def test_what_moved_at_all_sites_together_is_one_question():
     assert [one.where for one in compare_last_periods(audits).named] == [{"site": "b"}]
     assert compare_last_periods(audits, periods=["2026-01", "2026-02"]).named == ()
     assert compare_last_periods(tables[0]) is None
+
+
+def test_a_missed_target_beside_a_quiet_comparison_is_explained():
+    table = audits({f"site-{number}": 0.1 for number in range(4)}, each=25)
+    targets = pd.DataFrame({"metric": ["accuracy"], "scope": [None], "contract": [0.97]})
+    told = compare_sites(table, targets).summary()
+    assert "None differs" in told and "two questions" in told and "site-0 in 2026-03" in told
+    met = compare_sites(table, targets.assign(contract=0.5)).summary()
+    assert "two questions" not in met
+
+
+def test_sites_with_few_audits_are_shown_and_not_judged():
+    found = compare_sites(
+        audits({**SAME, "tiny": 1.0}, raters=40, each=10).query("site != 'tiny' or rater < 'tiny-15'")
+    )
+    tiny = found.points[-1]
+    assert (tiny.site, tiny.verdict, tiny.rate.items < 100) == ("tiny", "worse", True)
+    found = compare_sites(audits({**SAME, "tiny": 1.0}, each=1).query("site != 'tiny' or rater < 'tiny-2'"))
+    tiny = found.points[-1]
+    assert (tiny.site, tiny.verdict, tiny.rate.items) == ("tiny", "too few audits", 12)
+    assert "fewer than 30 audits" in found.summary() and found.findings() == ()
+
+
+def test_a_period_that_is_not_over_is_marked_and_its_differences_are_not_shown():
+    whole = [audits({**SAME, "far": 0.13}, seed=1).assign(day=date(2026, 2, day)) for day in range(1, 29)]
+    part = [audits({**SAME, "far": 0.13}, seed=1).assign(day=date(2026, 3, day)) for day in range(1, 9)]
+    table = pd.concat([one.sample(300, random_state=7) for one in (*whole, *part)])
+    found = compare_sites(table)
+    assert {point.period: point.complete for point in found.points} == {"2026-02": True, "2026-03": False}
+    assert "Incomplete: 2026-03. The audits reach from 1 Feb 2026 to 8 Mar 2026." in found.summary()
+    assert {finding.grade for finding in found.findings() if "2026-03" in finding.sentence} <= {"likely"}
+    assert set(found.to_frame()["coverage"]) == {"", "incomplete period"}
+
+
+def test_a_heavy_audit_makes_a_point_no_more_certain():
+    table = audits(SAME, each=20, seed=3).assign(weight=1.0)
+    table.loc[table.index[0], ["weight", "error"]] = [1e6, 1]
+    found = compare_sites(table)
+    assert found.points[0].items < 2 and found.points[0].rate.high - found.points[0].rate.low > 0.5

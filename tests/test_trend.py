@@ -192,7 +192,7 @@ def broken(**columns) -> pd.DataFrame:
         (broken(time=[1, 2, 2, 4]), r"there twice.*column time; 1 row; first: row=2, time=2"),
         (broken(time=["2026-01-01", "soon", "2026-01-03", "2026-01-04"]), r"not a time.*time=soon"),
         (broken(items=[0, 0, 0, 0], errors=[0, 0, 0, 0]), r"no step has any items"),
-        (broken().head(1), r"at least two steps"),
+        (broken().head(0), r"at least one step"),
         (broken().drop(columns="items"), r"no column 'items'"),
     ],
 )

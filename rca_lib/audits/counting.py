@@ -199,6 +199,21 @@ def has_values(audits: Any, name: str) -> bool:
     return bool(len(collect(nw.from_native(audits).lazy().filter(~nw.col(name).is_null()).select(name).head(1))))
 
 
+def items_repeat(audits: Any) -> bool:
+    """Tell whether any item was judged more than once: its judgments then hang together.
+
+    Examples
+    --------
+    >>> items_repeat(pd.DataFrame({"item_id": ["i1", "i1", "i2"]})), items_repeat(pd.DataFrame({"n": [1, 2]}))
+    (True, False)
+    """
+    if "item_id" not in column_names(audits):
+        return False
+    items = nw.from_native(audits).lazy().select("item_id").drop_nulls()
+    counted = collect(items.select(nw.len().alias("rows"), nw.col("item_id").n_unique().alias("items")))
+    return bool((counted["rows"] > counted["items"]).any())
+
+
 def keep_slice(audits: Any, where: Mapping[str, str]) -> Any:
     """Keep the rows of one slice, on the engine; the table stays of its own kind. MISSING keeps those without a value.
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from rca_lib.audits.counting import collect, column_names, count_errors, keep_proportional, keep_slice, open_table
+from rca_lib.audits.counting import collect, column_names, keep_proportional, keep_slice
+from rca_lib.audits.outcomes import count_outcomes, refuse_bad_rows, weigh_heaviest
 from rca_lib.audits.tables import SEVERITY_WEIGHTS, parse_scope
 from rca_lib.findings import DataError, Estimate, Finding, Rate, join_words, name_slice, show
 from rca_lib.stats.rates import ClusteredRate, clustered_rate, detectable_change, one_rate_size, wilson_rate
 
 METRICS = ("accuracy", "over_enforcement", "under_enforcement", "severity_weighted_accuracy")
 _ENFORCEMENT = METRICS[1:3]
+HEAVY = 0.2  # of all weight in one audit, from where on a report warns
+MOST_POLICIES = 300  # that get rates of their own: a manager reads ten, and each takes milliseconds
 _SAYS = {
     "over_enforcement": ("over", "Over-enforcement, errors among what was truly benign"),
     "under_enforcement": ("under", "Under-enforcement, passed as benign among what truly violated"),
@@ -53,7 +56,8 @@ class Quality:
 
     `unweighted` is what a naive count of the same rows says. `design_effect` is how many times more audits than
     independent ones the interval needs. `minimum_detectable` is the rise of the error rate that this sample against
-    an equal one would show (two-sided 5 %, power 80 %).
+    an equal one would show (two-sided 5 %, power 80 %). `heaviest` is the share of all weight that one audit carries.
+    `by_policy` lists the policies with most errors; what is left out is said in `not_available`.
     """
 
     error_rate: Rate
@@ -63,6 +67,7 @@ class Quality:
     raters: int
     design_effect: float
     minimum_detectable: Estimate | None
+    heaviest: Estimate
     over_enforcement: Rate | None
     under_enforcement: Rate | None
     severity_weighted_accuracy: Estimate | None
@@ -87,6 +92,8 @@ class Quality:
     def findings(self) -> tuple[Finding, ...]:
         """Hand on the level, each target, over- and under-enforcement, severity, and the policy with most errors."""
         found = [Finding("quality", "level", self.summary(), "shown", self.accuracy, "accuracy")]
+        if self.heavy:
+            found.append(Finding("quality", "weight", self._tell_weight(), "shown", self.heaviest, "heaviest"))
         for place, verdict in enumerate(self.verdicts):
             grade = "shown" if verdict.verdict in ("met", "missed") else "not proven"
             path = f"verdicts[{place}].estimate"
@@ -100,6 +107,18 @@ class Quality:
             text = f"Most errors are in {most.where['policy']}: {show(share, '%')}, at a rate of {rate}."
             found.append(Finding("quality", "policy", text, "shown", rate, path, most.where, share=share))
         return tuple(found)
+
+    @property
+    def heavy(self) -> bool:
+        """Whether one audit carries so much of the weight that the rates are mostly its own."""
+        return self.heaviest.value >= max(HEAVY, 2 / self.error_rate.items)
+
+    def _tell_weight(self) -> str:
+        share, worth = self.heaviest.value, self.error_rate.items / self.design_effect
+        digits = 2 if share > 0.99 else 1
+        carried = f"{np.floor(share * 100 * 10**digits) / 10**digits:.{digits}f} %"  # never rounded up to 100 %
+        audits = f"{self.error_rate.items:,.0f} audits are worth {worth:,.1f} independent ones"
+        return f"One audit carries {carried} of the weight: check it. The {audits}."
 
     def to_frame(self) -> pd.DataFrame:
         """Return one row per rate: `measure`, `where`, `value`, `low`, `high`, `errors`, `items` (shares, rows)."""
@@ -151,14 +170,15 @@ def measure_quality(
     >>> measure_quality(pd.DataFrame({"rater": raters, "label": "benign", "truth": truths})).summary()
     'Accuracy 95.0 % (91.0 to 97.3): 10 errors in 200 audits of 20 raters, unweighted.'
     """
-    _refuse_bad_rows(audits)
+    refuse_bad_rows(audits)
     kept = keep_proportional(audits)
-    cells = _count_cells(kept, benign)
+    cells = count_outcomes(kept, benign)
     if cells.empty:
         raise DataError("no audits", rows=0, mend="choose a site and period that have some")
     whole, *others = (_estimate(cells, metric, level) for metric in METRICS)
     over, under, severe = (found and found.rate for found in others)
     rate, rise = whole.rate, detectable_change(whole.rate.value, whole.rate.items / whole.design_effect)
+    policies, unlisted = _policies(cells, level)
     verdicts, not_judged = _judge_targets(kept, targets, cells, benign, level)
     return Quality(
         error_rate=rate,
@@ -168,43 +188,15 @@ def measure_quality(
         raters=whole.clusters,
         design_effect=whole.design_effect,
         minimum_detectable=None if np.isnan(rise) else Estimate(rise, unit="pp"),
+        heaviest=Estimate(weigh_heaviest(kept, cells), unit="%"),
         over_enforcement=over,
         under_enforcement=under,
         severity_weighted_accuracy=severe and _turn(severe),
-        by_policy=tuple(sorted(_slices(cells, ["policy"], level), key=lambda part: -part.share)),
-        slices=_slices(_count_cells(kept, benign, by), by, level) if by else (),
+        by_policy=policies,
+        slices=_slices(count_outcomes(kept, benign, by), by, level) if by else (),
         verdicts=verdicts,
-        not_available=(*_name_gaps(cells, benign), *not_judged),
+        not_available=(*_name_gaps(cells, benign), *unlisted, *not_judged),
     )
-
-
-def _refuse_bad_rows(audits: Any) -> None:
-    names = column_names(audits)
-    bad = {name: nw.col(name).is_null() for name in ("label", "truth", "error", "weight") if name in names}
-    if "weight" in bad:
-        bad["weight"] |= ~nw.col("weight").is_between(0, float("inf"), closed="none")
-    if "error" in bad:
-        bad["error"] |= ~nw.col("error").is_in([0, 1])
-    shown = [column for column in ("audit_id", *bad, "source_row") if column in names]
-    for name, condition in bad.items():
-        rows = collect(nw.from_native(audits).lazy().filter(condition).select(*shown)).sort_values(shown[:1])
-        if len(rows):
-            problem, mend = f"{name} is missing or out of range", "quarantine or fill these rows"
-            raise DataError(problem, column=name, rows=len(rows), first=rows.iloc[0].to_dict(), mend=mend)
-
-
-def _count_cells(audits: Any, benign: Sequence[str], extra: Sequence[str] = ()) -> pd.DataFrame:
-    """Count by rater, policy, severity, `extra` and outcome: from these cells every rate is made."""
-    names = column_names(audits)
-    table = open_table(audits).with_columns(wrong=nw.col("error"))
-    keys = [*dict.fromkeys([*(name for name in ("rater", "policy", "severity") if name in names), *extra]), "wrong"]
-    if {"label", "truth"} <= set(names):
-        passed, harmless = nw.col("label").is_in(list(benign)), nw.col("truth").is_in(list(benign))
-        table, keys = table.with_columns(passed=passed, harmless=harmless), [*keys, "passed", "harmless"]
-    cells = count_errors(table, keys)
-    # Engines add in any order: the last digits of a sum of fractions are not the same twice.
-    cells[["weight", "squared_weight"]] = cells[["weight", "squared_weight"]].round(9)
-    return cells[cells["items"] > 0].reset_index(drop=True)
 
 
 def _estimate(cells: pd.DataFrame, metric: str, level: float) -> ClusteredRate | None:
@@ -220,10 +212,12 @@ def _estimate(cells: pd.DataFrame, metric: str, level: float) -> ClusteredRate |
         scale = cells["severity"].map(SEVERITY_WEIGHTS).to_numpy(float) if len(cells) else 1.0
     if cells.empty:
         return None
-    cluster = pd.factorize(cells["rater"], use_na_sentinel=False)[0] if "rater" in cells else None
+    cluster, item = (
+        pd.factorize(cells[name], use_na_sentinel=False)[0] if name in cells else None for name in ("rater", "item_id")
+    )
     items, weight, squares = (cells[name].to_numpy(float) for name in ("items", "weight", "squared_weight"))
     happened = cells[event].to_numpy(bool) != over
-    return clustered_rate(happened, items, weight * scale, squares * scale**2, cluster, level=level)
+    return clustered_rate(happened, items, weight * scale, squares * scale**2, cluster, item, level=level)
 
 
 def _slices(cells: pd.DataFrame, by: Sequence[str], level: float) -> tuple[SliceQuality, ...]:
@@ -236,6 +230,23 @@ def _slices(cells: pd.DataFrame, by: Sequence[str], level: float) -> tuple[Slice
         rates = (_estimate(part, metric, level) for metric in METRICS[:3])
         parts.append(SliceQuality(where, *(rate and rate.rate for rate in rates), share))
     return tuple(parts)
+
+
+def _policies(cells: pd.DataFrame, level: float) -> tuple[tuple[SliceQuality, ...], list[str]]:
+    """Return the policies with most weighted errors, then most audits, and a sentence on those that are left out."""
+    if "policy" not in cells:
+        return (), []
+    sums = (
+        cells.assign(wrong=cells["weight"] * cells["wrong"]).groupby("policy", dropna=False)[["wrong", "items"]].sum()
+    )
+    listed = sums.sort_values(["wrong", "items"], ascending=False, kind="stable").index[:MOST_POLICIES]
+    parts = _slices(cells[cells["policy"].isin(listed)], ["policy"], level)
+    wrong = sums["wrong"].sum()
+    held = float(sums.loc[listed, "wrong"].sum() / wrong) if wrong else 1.0
+    parts = tuple(sorted((replace(part, share=part.share * held) for part in parts), key=lambda part: -part.share))
+    left = len(sums) - len(listed)
+    told = f"{left:,} more policies are not listed; they hold {show(max(1 - held, 0.0), '%')} of the errors"
+    return parts, [told] if left else []
 
 
 def _name_gaps(cells: pd.DataFrame, benign: Sequence[str]) -> list[str]:
@@ -261,7 +272,7 @@ def _judge_targets(
         if lacking := [name for name in (*where, *days) if name not in names]:
             gaps.append(f"target {target['metric']} ({name_slice(where)}): no column {lacking[0]}")
             continue
-        part = _count_cells(keep_slice(audits, where), benign, days) if where or days else cells
+        part = count_outcomes(keep_slice(audits, where), benign, days) if where or days else cells
         if days:
             day = pd.to_datetime(part["day"])
             part = part[day.between(target.get("valid_from", day.min()), target.get("valid_to", day.max()))]

@@ -208,4 +208,4 @@ def _difference(before: Pull, after: Pull, z: float) -> Estimate:
     moved = after[1].sub(before[1], fill_value=0.0)
     half = z * float(np.sqrt((moved**2).sum() * len(moved) / max(len(moved) - 1, 1)))
     value = after[0] - before[0]
-    return Estimate(value, value - half, value + half, "pp")
+    return Estimate(value, max(value - half, -1.0), min(value + half, 1.0), "pp")

@@ -12,7 +12,14 @@ from rca_lib.audits.counting import RARE, count_steps, keep_slice
 from rca_lib.audits.encoding import TRUTH
 from rca_lib.findings import DataError
 from rca_lib.stats.charts import ControlChart, chart_proportions
-from rca_lib.stats.readings import Season, check_chance, describe_trend, search_series, take_numbers
+from rca_lib.stats.readings import (
+    Season,
+    check_chance,
+    describe_step,
+    describe_trend,
+    search_series,
+    take_numbers,
+)
 from rca_lib.stats.series import make_fault, read_series, write_times
 from rca_lib.stats.trends import Trend
 
@@ -47,16 +54,17 @@ def find_changes(
     ------
     DataError
         If a column is missing or holds what is no number, is negative or has more errors than items; if a step is
-        there twice; if there are fewer than two steps or no items at all.
+        there twice; if there are no steps or no items at all.
 
     Notes
     -----
-    It cannot see a change that lasts fewer than four steps, tell one in the last three from a spike, or say why: mix,
-    sampling and truth change levels too. Rates that wander raise more alarms than alpha: where the log odds follow an
-    AR(1) with a standard deviation of 0.35, about 7 % (φ 0.5) and 10 % (φ 0.7) at alpha 5 %. Levels are taken to last,
-    so a young change needs more evidence than an old one: a rate that doubled is named after 5 days in 4 of 10 series,
-    after 7 in 5 to 6, after 14 in 8, and in the first week its interval holds the date in 8 of 10 only. What it says
-    of levels, dates and power was simulated (`make bench`).
+    A series of one step has no change to date, and the answer says so. It cannot see a change that lasts fewer than
+    four steps, tell one in the last three from a spike, or say why: mix, sampling and truth change levels too. Rates
+    that wander raise more alarms than alpha: where the log odds follow an AR(1) with a standard deviation of 0.35,
+    about 7 % (φ 0.5) and 10 % (φ 0.7) at alpha 5 %. Levels are taken to last, so a young change needs more evidence
+    than an old one: a rate that doubled is named after 5 days in 4 of 10 series, after 7 in 5 to 6, after 14 in 8, and
+    in the first week its interval holds the date in 8 of 10 only. What it says of levels, dates and power was simulated
+    (`make bench`).
 
     Examples
     --------
@@ -67,6 +75,8 @@ def find_changes(
     """
     check_chance("alpha", alpha)
     numbers = take_numbers(read_series(counts))
+    if len(numbers[0]) < 2:
+        return describe_step(numbers, alpha=alpha)
     found = search_series(numbers, alpha=alpha, season=season)
     return describe_trend(numbers, found, alpha=alpha, season=season, events=events)
 

@@ -190,6 +190,7 @@ def _data(answers: Answers) -> Iterator[Line]:
         f" ({show(share, '%')}), {ledger.exact_duplicates:,} exact duplicates, {ledger.empty:,} empty."
     )
     yield rows, Estimate(ledger.rows_read, unit="rows"), "case.ledger.rows_read", ""
+    yield from _found(answers.quality, "quality", "weight")
     yield from _found(ledger, "case.ledger", "warning")
     print_of = f"Fingerprint of the rows behind this page: {case.fingerprint[:16]}. Check every number: rca verify."
     yield print_of, Estimate(case.fingerprint), "case.fingerprint", ""

@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri
 from rca_lib.findings import Estimate, Rate
 from rca_lib.stats.changepoints import Segmentation, find_shifts
 from rca_lib.stats.cuts import SHORTEST
-from rca_lib.stats.overdispersion import design_effect, seasonal
+from rca_lib.stats.overdispersion import Noise, design_effect, seasonal
 from rca_lib.stats.rates import subtract_rates, wilson
 from rca_lib.stats.series import DAY, find_phases, place_events, write_times
 from rca_lib.stats.trends import Change, Confirmation, Level, Nearby, Outlier, Step, Trend
@@ -81,6 +81,16 @@ def describe_trend(
         season=noise.season,
         minimum_detectable=_minimum_detectable(series, alpha),
     )
+
+
+def describe_step(numbers: Numbers, *, alpha: float) -> Trend:
+    """Put a series of one step into a record: there is no other step to tell a change from."""
+    times, totals, items = numbers
+    value = totals / items if items is not None else totals
+    noise = Noise(0.0, 1.0, (), np.ones(1, bool), ())
+    series = _Described(times, totals, items, Segmentation((), 1.0, value, noise), value)
+    unseen = Estimate(1.0, unit="pp") if items is not None else Estimate(float("inf"))
+    return Trend((), (), _steps(series, write_times(times)), alpha, 1.0, 0.0, 1.0, (), unseen)
 
 
 def _describe(series: _Described, times: list, near: list, index: int) -> Change:
@@ -177,7 +187,8 @@ def _steps(series: _Described, times: list) -> tuple[Step, ...]:
         scale = 1 + NORMAL**2 / some
         middle = (totals + NORMAL**2 / 2) / some / scale
         half = NORMAL / scale * np.sqrt(np.maximum(totals * (some - totals) / some, 0) + NORMAL**2 / 4) / some
-        columns = totals / some, np.maximum(middle - half, 0), np.minimum(middle + half, 1)
+        rate = totals / some
+        columns = rate, np.clip(middle - half, 0, rate), np.clip(middle + half, rate, 1)
     rows = np.column_stack([*columns, series.expected]).tolist()
     return tuple(Step(time, *row) for time, row in zip(times, rows, strict=True))
 

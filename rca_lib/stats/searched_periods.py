@@ -12,6 +12,7 @@ from rca_lib.findings import Rate
 from rca_lib.stats.cells import Array, Cells, Judged
 from rca_lib.stats.rates import wilson
 from rca_lib.stats.slices import Search
+from rca_lib.stats.two_way_clusters import cluster_variance
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,7 +16,7 @@ DAY = np.timedelta64(1, "D")
 def read_series(counts: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
     """Check the table and return it in order: the columns of `by`, `time`, `total`, and `items` where these are counts.
 
-    Without `by` it is one series, of two steps at least, that has items.
+    Without `by` it is one series, of one step at least, that has items.
     """
     frame = pd.DataFrame(counts)
     wanted = ["time", "value"] if "value" in frame and "errors" not in frame else ["time", "errors", "items"]
@@ -42,10 +42,8 @@ def read_series(counts: pd.DataFrame, by: Sequence[str] = ()) -> pd.DataFrame:
         _refuse(items < 0, "items are negative", "items", series, "counts are zero or more")
         over = errors > items * (1 + 1e-9)
         _refuse(over, "errors exceed items", "errors", series, "check how the counts were joined")
-    if not by and len(series) < 2:
-        raise DataError(
-            "a series needs at least two steps", column="time", rows=len(series), mend="choose a longer period"
-        )
+    if not by and series.empty:
+        raise DataError("a series needs at least one step", column="time", rows=0, mend="choose a longer period")
     if not by and len(wanted) == 3:
         _refuse(np.full(len(items), items.sum() <= 0), "no step has any items", "items", series, "choose other steps")
     renamed = series.rename(columns={"errors": "total", "value": "total"})

@@ -130,12 +130,16 @@ class Trend:
         """Say in one sentence what changed since when, or what could have been seen."""
         if self.changes:
             return "; ".join(tell_change(change) for change in self.changes) + "."
+        if len(self.steps) < 2:
+            return "Since when: not available, all audits are of one day or step."
         spikes = f"; {_tell_spikes(self.outliers)}" if self.outliers else ""
         seen = show(self.minimum_detectable.value, self.minimum_detectable.unit)
         return f"No change is shown in {len(self.steps)} steps; one of {seen} half way mostly would be{spikes}."
 
     def findings(self) -> tuple[Finding, ...]:
         """Hand on each change and each spike; "steady" where there is no change."""
+        if len(self.steps) < 2:
+            return (Finding("trend", "steady", self.summary(), "not proven", p_value=1.0),)
         found = [] if self.changes else [
             Finding(
                 "trend", "steady", self.summary(), "not proven", self.minimum_detectable, "minimum_detectable",

@@ -9,7 +9,9 @@ from matplotlib.ticker import PercentFormatter
 from rca_lib.questions.portfolio import Portfolio
 from rca_lib.reporting.plots.style import ACCENT, BAD, GOOD, INK, MUTED, SHADE, new_axes, title_of
 
-MARKS = {"worse": ("v", BAD), "better": ("^", GOOD), "no different": ("o", ACCENT)}
+MARKS = {
+    "worse": ("v", BAD), "better": ("^", GOOD), "no different": ("o", ACCENT), "too few audits": (".", MUTED)
+}  # fmt: skip
 
 
 def plot_portfolio(portfolio: Portfolio, ax: Axes | None = None) -> Axes:
@@ -28,7 +30,7 @@ def plot_portfolio(portfolio: Portfolio, ax: Axes | None = None) -> Axes:
         if chosen:
             ax.scatter([point.items for point in chosen], [1 - point.adjusted for point in chosen], marker=marker,
                        color=colour, s=36, zorder=3, label=verdict)  # fmt: skip
-        for point in chosen if verdict != "no different" else ():
+        for point in chosen if verdict in ("worse", "better") else ():
             ax.annotate(f"{point.site} {point.period}", (point.items, 1 - point.adjusted), xytext=(6, 4),
                         textcoords="offset points", fontsize=9, color=INK)  # fmt: skip
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
