@@ -15,6 +15,7 @@ import pandas as pd
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
 from rca_lib.audits.values import refuse
 from rca_lib.findings import DataError
+from rca_lib.stats.repeated_items import judgment_correlation
 
 MISSING, RARE = "(missing)", "(rare)"  # no value; values too rare to be looked at one by one
 COUNTED = ("error", "label", "truth", "weight", "items", "errors")  # what counts are made of
@@ -83,7 +84,8 @@ def count_steps(audits: Any, by: Sequence[str] = (), *, step: str = "day") -> pd
     """Count errors and items per time step, of each series apart where columns name several.
 
     Where rows carry weights, `items` is the effective number (Kish 1965: squared sum of weights over sum of squares)
-    and `errors` the weighted rate times it, so that a change of sampling alone does not move the series.
+    and `errors` the weighted rate times it, so that a change of sampling alone does not move the series. Where items
+    are judged more than once, judgments of one item in one step count for less, as strongly as they hang together.
 
     Parameters
     ----------
@@ -100,14 +102,29 @@ def count_steps(audits: Any, by: Sequence[str] = (), *, step: str = "day") -> pd
         One row per step that has audits, in order: the columns of `by`, `time` (timestamp), `errors`, `items`
         (effective, not rounded).
     """
-    counts = count_errors(audits, [*by, "day"])
+    repeated = "item_id" not in by and items_repeat(audits)
+    counts = count_errors(audits, [*by, "day", *(["item_id"] if repeated else [])])
     counts["time"] = pd.to_datetime(counts["day"])
     if step == "week":
         counts["time"] -= pd.to_timedelta(counts["time"].dt.day_of_week, unit="D")
+    if repeated:
+        counts["squared_weight"] = _add_pairs(counts, [*by, "time", "item_id"])
     sums = counts.groupby([*by, "time"], as_index=False, dropna=False)[list(COUNTS)].sum()
     sums["items"] = sums["weight"] ** 2 / sums["squared_weight"]
     sums["errors"] = sums["items"] * sums["weighted_errors"] / sums["weight"]
     return sums[[*by, "time", "errors", "items"]]
+
+
+def _add_pairs(counts: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
+    """Return sums of squared weights, with what pairs of judgments of one item and step add to the variance."""
+    named = counts["item_id"].notna()
+    groups = counts[named].groupby(list(keys), dropna=False)[["errors", "items", "weight", "squared_weight"]]
+    together = groups.sum()
+    rho = judgment_correlation(together["errors"].to_numpy(float), together["items"].to_numpy(float))
+    joint = groups.transform("sum")
+    share = counts["items"] / joint["items"]  # an item of a week may stand on several days
+    added = rho * (joint["weight"] ** 2 - joint["squared_weight"]).clip(lower=0) * share
+    return counts["squared_weight"] + added.where(named, 0.0)
 
 
 def keep_proportional(audits: Any) -> Any:
