@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
+    "audits.sampling": "describe_sampling",
     "questions.quality": "measure_quality",
     "questions.trend": "find_changes date_slices make_control_chart",
     "questions.screening": "screen_changes",

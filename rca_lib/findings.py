@@ -57,8 +57,8 @@ class DataError(Exception):
 class Estimate:
     """One number with its interval; `level` is the share of such intervals that hold the true value.
 
-    `unit` says how it reads: "%" and "pp" are stored as shares (0.031 reads 3.1 %), "errors" and "items" as counts,
-    "date" as an ISO date in text, "" as a bare number.
+    `unit` says how it reads: "%" and "pp" are stored as shares (0.031 reads 3.1 %), "errors", "items" and "audits" as
+    counts, "date" as an ISO date in text, "" as a bare number.
     """
 
     value: float | str

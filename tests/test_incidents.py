@@ -136,3 +136,81 @@ def test_what_the_audit_changed_is_dated_where_it_has_a_series_of_its_own():
     places = [SimpleNamespace(where=where) for where in ({"auditor": "q-2"}, {"truth_version": "another than decided"})]
     strict, version = date_slices(audits, places)
     assert strict.changes and version is None
+
+
+def _page(incidents, **more):
+    audits = make_audits(0, incidents)
+    return write_page_one(answer_questions(make_case(more.get("change", lambda one: one)(audits))))
+
+
+def test_the_headline_names_the_largest_part_first_and_a_strict_auditor_by_name():
+    strict = _page({"strict auditor": 0.25})
+    assert strict.headline.verdict == "artefact" and "Auditor q-2" in strict.headline.sentence
+    both = _page({"mix": 0.6, "rater": 10.0}).headline.sentence
+    assert both.index("mix of the work") < both.index("rater = r-05")
+    work = _page({"policy": 6.0, "strict auditor": 0.15}).headline
+    assert work.verdict == "worse" and work.sentence.index("policy = spam") < work.sentence.index("auditor q-2")
+
+
+def test_a_rater_does_not_hide_behind_an_auditor_nor_an_auditor_behind_a_rater():
+    page = _page({"strict auditor": 0.25, "rater": 10.0})
+    assert {cause.kind for cause in answer_causes(page)} >= {"auditor", "slice"}
+
+
+def answer_causes(page):
+    """Return the causes of a page by the findings that it was written from."""
+    return [
+        SimpleNamespace(kind="auditor" if "auditor" in one.where else "slice" if one.where else "mix")
+        for one in page.findings
+        if one.question == "causes"
+    ]
+
+
+def _restream(month, stream):
+    def change(audits):
+        chosen = audits["day"].dt.strftime("%Y-%m") == month
+        return audits.assign(stream=audits["stream"].where(~chosen, stream))
+
+    return change
+
+
+@pytest.mark.parametrize("month", ["2026-02", "2026-03"])
+@pytest.mark.parametrize("stream", ["targeted", "escalation", "seeded_gold", None])
+def test_a_period_without_random_audits_is_not_compared_and_the_page_says_so_first(month, stream):
+    page = _page({"targeted": 0.0, "policy": 4.0}, change=_restream(month, stream))
+    rows = {row.label: [claim.sentence for claim, _ in row.claims] for row in page.rows}
+    assert page.headline.verdict == "not comparable" and page.headline.sentence.startswith("Not comparable: ")
+    assert rows["What it is not"][0].startswith("Sampling: it changed")
+    assert "Where" not in rows and not [one for one in page.findings if one.question == "drivers"]
+    assert [one.kind for one in page.findings if one.question == "causes"] == ["MEA.SAMPLE"]
+
+
+def test_targeted_audits_in_both_periods_are_described_and_not_taken_for_all_decisions():
+    page = _page({"policy": 4.0}, change=lambda audits: audits.assign(stream="targeted"))
+    rows = {row.label: [claim.sentence for claim, _ in row.claims] for row in page.rows}
+    assert page.headline.sentence.startswith("Not comparable: neither period has a random or stratified audit")
+    assert "1,500 targeted audits only" in rows["How much"][0] and rows["How much"][1].startswith(
+        "Among these audits: "
+    )
+    assert [one.kind for one in page.findings if one.question == "causes"] == ["MEA.SAMPLE"]
+
+
+def test_audits_without_a_stream_are_left_out_and_counted_on_the_page():
+    def blank(audits):
+        return audits.assign(stream=audits["stream"].where(audits.index % 3 > 0, None))
+
+    page = _page({"targeted": 0.0}, change=blank)
+    (told,) = (claim for claim in page.claims if "name no stream" in claim.sentence)
+    assert told.value == 500 and told.sentence.startswith("500 of 1,500 audits (500 before) name no stream")
+    assert page.headline.verdict in ("steady", "not proven")
+
+
+@pytest.mark.parametrize("number", [2, 3])
+def test_a_period_of_second_audits_only_gets_a_report_that_says_so(number):
+    page = _page({}, change=lambda audits: audits.assign(audit_round=number))
+    assert "the rates come from audits of audits" in str(page)
+
+
+def test_a_stream_column_that_names_nothing_is_as_none_at_all():
+    page = _page({"policy": 4.0}, change=lambda audits: audits.assign(stream=None))
+    assert page.headline.verdict == "worse" and "none names its stream" in str(page)

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -78,3 +80,56 @@ def test_row_order_does_not_matter():
     before, after = audits(1), audits(2, stale=0.05)
     shuffled = after.sample(frac=1, random_state=0)
     assert weigh_rivals(before, after).summary() == weigh_rivals(before, shuffled).summary()
+
+
+def test_an_auditor_who_moved_against_the_change_cannot_explain_it():
+    # Everybody errs twice as often, and one auditor overlooks more than before: without that the rise were larger.
+    before, after = audits(3, strict=(3,)), audits(4, rate=0.12)
+    auditor = weigh_rivals(before, after).rivals[1]
+    assert (auditor.where["auditor"], auditor.grade) == ("q-3", "ruled out") and auditor.part.value < 0
+    assert "against the change" in auditor.sentence
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_sampling_that_weighting_removes_is_never_possible(seed):
+    for targeted in (0.1, 0.2, 0.35):
+        assert grades(audits(seed), audits(seed + 50, targeted=targeted))["sampling"] in ("shown", "ruled out")
+
+
+def test_stratified_audits_without_weights_leave_sampling_open():
+    before, after = (audits(seed).assign(stream="stratified") for seed in (1, 2))
+    assert grades(before, after)["sampling"] == "possible"
+    weighted = [table.assign(weight=np.where(table["rater"] < "r-3", 4.0, 1.5)) for table in (before, after)]
+    assert grades(*weighted)["sampling"] == "ruled out"
+    assert grades(weighted[0], after)["sampling"] == "possible"
+
+
+@pytest.mark.parametrize(
+    ("then", "now"),
+    [
+        ("random", "targeted"),
+        ("targeted", "random"),
+        ("stratified", "escalation"),
+        ("targeted", "appeal"),
+        ("random", None),
+    ],
+)
+def test_periods_of_other_streams_are_not_compared_and_sampling_is_the_first_rival(then, now):
+    rivals = weigh_rivals(audits(1).assign(stream=then), audits(2, rate=0.2).assign(stream=now))
+    assert not rivals.comparable and rivals.rivals[0].name == "sampling" and rivals.rivals[0].grade == "shown"
+    assert [rival.grade for rival in rivals.rivals[1:]] == ["not proven", "not proven"]
+
+
+def test_two_periods_of_targeted_audits_leave_sampling_open_first():
+    rivals = weigh_rivals(audits(1).assign(stream="targeted"), audits(2).assign(stream="targeted"))
+    assert not rivals.comparable and (rivals.rivals[0].name, rivals.rivals[0].grade) == ("sampling", "possible")
+
+
+def test_a_slice_is_explained_by_the_truth_where_half_of_its_excess_is():
+    before, after = audits(1).assign(policy="a"), audits(2, stale=0.06).assign(policy="a")
+    before.loc[::2, "policy"], after.loc[::2, "policy"] = "b", "b"
+    after.loc[after["policy"] == "b", "policy_version_audited"] = "v1"
+    after.loc[after["policy"] == "b", "error"] = (np.arange(len(after) // 2) % 6 == 0).astype(int)  # worse work
+    places = [SimpleNamespace(where={"policy": name}, expected=0.06) for name in "ab"]
+    rivals = weigh_rivals(before, after, slices=places)
+    assert rivals.rivals[0].where == {"policy": "a"} and rivals.rivals[0].explains == ({"policy": "a"},)

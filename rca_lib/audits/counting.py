@@ -6,7 +6,7 @@ counts come back as a small pandas frame. Only integers and sums are asked of th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import narwhals as nw
@@ -127,21 +127,58 @@ def _add_pairs(counts: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
     return counts["squared_weight"] + added.where(named, 0.0)
 
 
-def keep_proportional(audits: Any) -> Any:
+def keep_proportional(audits: Any, *, like: Any = None) -> Any:
     """Keep the first-round audits of the streams that stand for all decisions (random, stratified).
 
-    Targeted, seeded and escalated audits answer other questions and are never pooled with these. Where a table has no
-    such column, or no row of such a stream, nothing is dropped on that account.
+    Targeted, seeded and escalated audits answer other questions and are never pooled with these, nor are audits whose
+    stream is not named where that of others is. Where a table has no such column, or no row of such a stream, nothing
+    is dropped on that account.
+
+    Parameters
+    ----------
+    audits
+        One row per audit, on any engine.
+    like
+        Another table whose streams are kept instead, so that a history is of the same audits as its last period.
     """
-    names, table = column_names(audits), nw.from_native(audits)
-    if "audit_round" in names:
-        number = _as_number(table.lazy(), "audit_round")
-        table = table.filter(number.is_null() | (number == 1))
-    if "stream" in names:
-        proportional = nw.col("stream").is_in(PROPORTIONAL_STREAMS)
-        if len(collect(table.lazy().filter(proportional).select("stream").head(1))):
-            table = table.filter(proportional)
+    table = nw.from_native(keep_first_round(audits))
+    if "stream" in table.collect_schema().names():
+        streams = pick_streams(_list_streams(table.to_native() if like is None else keep_first_round(like)))
+        if any(streams):
+            table = table.filter(nw.col("stream").is_in(list(streams)))
     return table.to_native()
+
+
+def pick_streams(streams: Iterable[str]) -> tuple[str, ...]:
+    """Pick the streams that rates come from: the proportional ones, else all that are named, else none ("").
+
+    Examples
+    --------
+    >>> pick_streams(["random", "targeted", ""]), pick_streams(["targeted", ""]), pick_streams([""])
+    (('random',), ('targeted',), ('',))
+    """
+    named = sorted(filter(None, streams))
+    return tuple(name for name in named if name in PROPORTIONAL_STREAMS) or tuple(named) or ("",) * bool([*streams])
+
+
+def keep_first_round(audits: Any) -> Any:
+    """Keep first audits, which say round 1 or none; where there are none, those of the lowest round there is."""
+    table = nw.from_native(audits)
+    if "audit_round" not in table.collect_schema().names():
+        return audits
+    number = _as_number(table.lazy(), "audit_round")
+    rounds = collect(table.lazy().select(number.alias("round")).unique())["round"].astype(float)
+    if len(rounds) and not (rounds.isna() | (rounds == 1)).any():
+        return table.filter(number == rounds.min()).to_native()
+    return table.filter(number.is_null() | (number == 1)).to_native()
+
+
+def _list_streams(audits: Any) -> list[str]:
+    """Return the streams that occur, "" for none."""
+    if "stream" not in column_names(audits):
+        return [""]
+    names = collect(nw.from_native(audits).lazy().select("stream").unique())["stream"]
+    return ["" if pd.isna(name) else str(name) for name in names]
 
 
 def open_table(audits: Any, *, needs: Sequence[str] = ()) -> nw.LazyFrame[Any]:

@@ -136,7 +136,7 @@ def open_case(
         baseline_periods=tuple(part.name for part in before),
         current=keep_proportional(sample),
         baseline=keep_proportional(sample_before) if before else None,
-        history=keep_proportional(history),
+        history=keep_proportional(history, like=sample),
         sample=sample,
         sample_before=sample_before,
         ratings=read_ratings_of(folder, sample),

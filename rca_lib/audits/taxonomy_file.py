@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic import dataclasses as checked
 
+from rca_lib.audits.cause_codes import USUAL
 from rca_lib.audits.tables import AUDITS, DIMENSIONS, EVENT_TYPES, parse_scope
 from rca_lib.audits.yaml_files import Place, read_yaml
 from rca_lib.findings import DataError
@@ -79,11 +80,16 @@ class Rule:
 
 @checked.dataclass(frozen=True, slots=True, config=STRICT)
 class Taxonomy:
-    """Causes by code, rules by name in order of precedence, and `unknown`, the code of no cause found."""
+    """Causes by code, rules by name in order of precedence, and `unknown`, the code of no cause found.
+
+    `cause_of` names the code that stands for an event type or a kind of finding, where codes are not the default
+    taxonomy's (`cause_codes.USUAL`).
+    """
 
     causes: Annotated[dict[str, Cause], BeforeValidator(lambda entries: _inherit(entries))]
     unknown: str
     rules: dict[Text, Rule]
+    cause_of: dict[str, str] = field(default_factory=dict)
 
     def name(self, code: str) -> str:
         """Return what a code stands for."""
@@ -192,6 +198,9 @@ def _tell_first(error: ValidationError) -> tuple[Place, str, str]:
 def _check(taxonomy: Taxonomy) -> None:
     """Check the codes, and ask each rule of a row with every column of the contract."""
     _require(taxonomy.unknown, taxonomy.causes, ("unknown",), "unknown code")
+    for subject, code in taxonomy.cause_of.items():
+        _require(subject, USUAL, ("cause_of", subject), "no event type or finding")
+        _require(code, taxonomy.causes, ("cause_of", subject), "unknown code")
     values = {**dict.fromkeys(NUMBERS, "1::double"), "time": "null::timestamp"}
     columns = ", ".join(f"{values.get(kind, _quote('a'))} as {name}" for name, kind in COLUMNS.items())
     with duckdb.connect(config=CLOSED) as engine:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 import pandas as pd
 
+from rca_lib.audits.cause_codes import usual_code
 from rca_lib.audits.periods import Period, period_of
 from rca_lib.audits.taxonomy_file import Taxonomy
 from rca_lib.findings import Estimate, Finding, name_slice, show
@@ -25,9 +26,13 @@ ACTIONS = {
     "ENV.OUTAGE": ("backlog_sweep_rework", "Rework what was decided during the outage"),
     "MEA.GT_STALE": ("correct_ground_truth", "Audit the affected decisions again under the version then in force"),
     "MEA.GT_WRONG": ("calibrate_qa", "Calibrate the auditor; audit a blind sample of the disputed truths again"),
-    "MEA.SAMPLE": ("fix_sampling", "Nothing to mend at the site; report weighted rates only"),
+    "MEA.SAMPLE": (
+        "fix_sampling",
+        "Audit a random or stratified sample in every period; report its weighted rates only",
+    ),
     "UNK.UNK": ("calibrate_qa", "Read the largest disagreements with the site and code their causes"),
 }
+MEASUREMENT_ACTION = ("calibrate_qa", "Audit a blind sample of the affected truths again before anybody is coached")
 DUE_DAYS = 14
 
 
@@ -103,7 +108,8 @@ def propose_actions(causes: Sequence[Finding], *, period: Period, taxonomy: Taxo
     check = after.end - timedelta(days=1)
     actions = []
     for cause in causes:
-        kind, what = ACTIONS[cause.kind]
+        kind, what = _find_action(cause.kind, taxonomy)
+        measurement = taxonomy.causes[cause.kind].measurement
         place = f" ({name_slice(cause.where)})" if cause.where else ""
         excess = isinstance(cause.estimate, Estimate) and cause.estimate.unit == "errors"
         actions.append(
@@ -114,10 +120,16 @@ def propose_actions(causes: Sequence[Finding], *, period: Period, taxonomy: Taxo
                 cause=cause.kind,
                 due=Estimate(due.isoformat(), unit="date"),
                 check=Estimate(check.isoformat(), unit="date"),
-                expected=cause.estimate if excess and not cause.kind.startswith("MEA.") else None,
+                expected=cause.estimate if excess and not measurement else None,
             )
         )
     return Actions(tuple(actions))
+
+
+def _find_action(code: str, taxonomy: Taxonomy) -> tuple[str, str]:
+    """Return the action for a cause: by what its code stands for, else by whether it is the measurement's."""
+    found = ACTIONS.get(usual_code(taxonomy, code))
+    return found or (MEASUREMENT_ACTION if taxonomy.causes[code].measurement else ACTIONS["UNK.UNK"])
 
 
 def tell_dates(action: Action) -> str:

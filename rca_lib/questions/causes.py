@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
-from typing import Any
+from datetime import timedelta
+from typing import Any, Literal
 
 import pandas as pd
 
+from rca_lib.audits.cause_codes import code_of
 from rca_lib.audits.periods import Period
-from rca_lib.audits.tables import parse_scope
+from rca_lib.audits.scopes import (
+    NEAR_DAYS,
+    Event,
+    covers,
+    fits_date,
+    fits_place,
+    list_recent,
+    name_event,
+    read_scope,
+)
 from rca_lib.audits.taxonomy_file import Taxonomy
-from rca_lib.findings import Answer, Estimate, Finding, Grade, Rate, name_slice, show
+from rca_lib.findings import Answer, Estimate, Finding, Grade, Rate, name_slice
 
-EVENT_CAUSES = {
-    "policy_update": "TRN.UPD",
-    "tool_release": "TOL.BUG",
-    "hiring_class": "TRN.ONB",
-    "training_wave": "TRN.MATERIAL",
-    "routing_change": "PRC.ROUTE",
-    "staffing": "PRC.STAFF",
-    "target_change": "PRC.SPEED",
-    "sampling_change": "MEA.SAMPLE",
-    "truth_change": "MEA.GT_STALE",
-    "outage": "ENV.OUTAGE",
-    "external": "ENV.MIX",
-}
-RIVAL_CAUSES = {"stale truth": "MEA.GT_STALE", "auditors": "MEA.GT_WRONG", "sampling": "MEA.SAMPLE"}
-RIVAL_WORDS = {
-    "stale truth": "The truth changed, not the work: audited under another policy version than was in force.",
-    "auditors": "One auditor's strictness changed, not the work.",
-    "sampling": "The sample changed, not the work: the raw count moved, the weighted rate did not.",
-}
-NEAR_DAYS = 14
-HALF = 0.5
-Event = Mapping[str, Any]
+HALF, QUARTER = 0.5, 0.25  # of a change: from where a part explains it, and from where it is worth naming
+MEASURED = ("stale truth", "auditors", "sampling")
+Kind = Literal["sampling", "truth", "auditor", "mix", "slice", "everywhere"]
 Since = tuple[str, str, str]
 
 
@@ -43,17 +34,21 @@ Since = tuple[str, str, str]
 class Cause:
     """One explanation of what was found.
 
-    `part` is the excess it stands for, as the finding behind it gave it (errors, or pp of the error rate), `share` its
-    part of the whole change. `where` and `since` say where and when it shows; `event` names the entry of the calendar
-    that fits both. `measurement` causes never count against a rater. `grade` is how sure the *cause* is: that the place
-    got worse may be shown where why it did is only likely, for a coincidence of place and time is no proof.
+    `kind` is what kind of part of the change it explains. `part` is the excess it stands for, as the finding behind it
+    gave it (errors, or pp of the error rate), `points` the same as a change of the error rate, `share` its part of the
+    whole change, where that is shown. `where` and `since` say where and when it shows; `event` names the entry of the
+    calendar whose scope covers the place. `measurement` causes never count against a rater. `grade` is how sure the
+    *cause* is: that the place got worse may be shown where why it did is only likely, for a coincidence of place and
+    time is no proof.
     """
 
+    kind: Kind
     code: str
     name: str
     sentence: str
     grade: Grade
     part: Estimate | Rate | None
+    points: float
     share: float | None
     where: Mapping[str, str]
     since: Since | None
@@ -65,7 +60,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Causes:
-    """The causes, the best supported first; `looked` counts the findings and events that were weighed."""
+    """The causes, the largest part of the change first; `looked` counts the findings and events that were weighed."""
 
     causes: tuple[Cause, ...]
     looked: tuple[int, int]
@@ -108,7 +103,9 @@ def rank_causes(
     *,
     period: Period,
     taxonomy: Taxonomy,
+    audits: float = 0.0,
     dates: Sequence[tuple[Mapping[str, str], Answer | None]] = (),
+    explained: Collection[Mapping[str, str]] = (),
 ) -> Causes:
     """Rank the causes that the answers of the other questions and the calendar support.
 
@@ -122,39 +119,46 @@ def rank_causes(
         What the report covers; an event fits from two weeks before it begins.
     taxonomy
         Names the causes and their owners.
+    audits
+        How many audits the period has, to hold excess errors against parts in pp; 0 where that is not known.
     dates
         The place of a slice with the answer of `find_changes` on it (None: it could not be dated), in any order;
         slices that are missing here are dated by the change of the whole.
+    explained
+        Places of slices that a change of the truth or of an auditor explains (`Rivals.explained`): they are no cause.
 
     Returns
     -------
     Causes
-        Measurement first, then the rest by share. A truth that changed explains away the slices that moved with it; a
-        sample that changed cannot move the weighted rates, and is a cause only where nothing else is.
+        The largest part of the change first: truth, auditors, mix, slices. Where the periods are not comparable,
+        sampling alone. A sample that changed cannot move weighted rates, and is a cause only where nothing else is.
 
     Notes
     -----
-    A cause of a slice is "likely" where an event's scope names the slice and its start lies in the date interval of
-    the change there, "possible" where only one of the two holds. It cannot see a cause that is neither in the calendar
+    A cause of a slice is "likely" where an event's scope names the slice, or work that holds it, and its start lies in
+    the date interval of the change there; "possible" where only one of the two holds, or the event is of all work. A
+    change of all work is explained by an event of all work only. It cannot see a cause that is neither in the calendar
     nor a column of the audits, and two events of the same place and day cannot be told apart.
     """
     known = _Known(
         tuple(finding for answer in answers if answer is not None for finding in answer.findings()),
-        tuple(_recent(events, period)),
+        tuple(list_recent(events, period)),
         (period.start - timedelta(days=NEAR_DAYS)).isoformat(),
         taxonomy,
+        audits,
     )
-    slices = [finding for finding in known.findings if finding.kind == "slice"]
+    looked = (len(known.findings), len(events))
+    if (apart := known.first("not comparable")) is not None:
+        return Causes((_sampling_cause(apart, "No cause is ranked: the periods are not comparable.", known),), looked)
+    slices = [finding for finding in known.findings if finding.kind == "slice" and known.points(finding) > 0]
     date_of = {_key(where): known.first("step", "drift", among=answer.findings()) for where, answer in dates if answer}
-    measured = _rival_causes(known, "stale truth", "auditors")
-    causes = [*measured, *_mix_causes(known)]
-    for part in slices:
-        explained = any(_points(cause) * _points(part) > 0 for cause in measured)
-        if _points(part) > 0 and not explained:
-            causes.append(_slice_cause(part, date_of.get(_key(part.where)), known))
-    causes = causes or _general_causes(known) or _rival_causes(known, "sampling")
-    causes.sort(key=lambda cause: (not cause.measurement, -(cause.share or 0.0), cause.code, cause.sentence))
-    return Causes(tuple(causes), (len(known.findings), len(events)))
+    told = {_key(where) for where in explained}
+    causes = [*_measured_causes(known)]
+    causes += [_slice_cause(one, date_of.get(_key(one.where)), known) for one in slices if _key(one.where) not in told]
+    causes += _mix_causes(known, [cause.points for cause in causes])
+    causes = causes or _general_causes(known) or _sampling_causes(known)
+    causes.sort(key=lambda cause: (-abs(cause.points), cause.code, cause.sentence))
+    return Causes(tuple(causes), looked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +169,7 @@ class _Known:
     events: tuple[Event, ...]
     begins: str
     taxonomy: Taxonomy
+    audits: float
 
     def first(self, *kinds: str, among: Sequence[Finding] | None = None) -> Finding | None:
         """Return the latest in time of the findings of these kinds, else the first of them."""
@@ -176,49 +181,97 @@ class _Known:
         change = self.first("step", "drift")
         return change if change is not None and change.since and change.since[2] >= self.begins else None
 
-    def event_of(self, *types: str) -> Event | None:
-        """Return the first recent event of these types."""
-        return next((event for event in self.events if event["type"] in types), None)
+    def event_of(self, where: Mapping[str, str], *types: str) -> Event | None:
+        """Return the first recent event of these types whose scope covers a place, the narrowest scope first."""
+        fitting = [one for one in self.events if one["type"] in types and covers(read_scope(one.get("scope")), where)]
+        return max(fitting, key=lambda one: len(read_scope(one.get("scope"))), default=None)
+
+    def points(self, found: Finding) -> float:
+        """Return a part as a change of the error rate: errors are held against the audits of the period."""
+        if found.estimate is None or found.estimate.unit not in ("pp", "errors"):
+            return 0.0
+        return float(found.estimate.value) / (self.audits or 1.0 if found.estimate.unit == "errors" else 1.0)
 
     def share_of(self, part: Finding) -> float | None:
         """Return a part's share of the whole change, where that is shown."""
         change = self.first("change")
-        return _points(part) / _points(change) if change is not None and change.grade == "shown" else None
+        if change is None or change.grade != "shown":
+            return None
+        return part.share if part.share is not None else self.points(part) / self.points(change)
 
-    def cause(self, code: str, sentence: str, grade: Grade, finding: Finding, **more: Any) -> Cause:
-        """Name a cause, with its owner from the taxonomy."""
-        event, share, since = more.get("event"), more.get("share"), more.get("since")
-        owner, control = self.taxonomy.owner(code), self.taxonomy.controllable_by(code)
-        name, measurement = self.taxonomy.name(code), code.startswith("MEA.")
-        named = _named(event) if event is not None else ""
-        return Cause(code, name, sentence, grade, finding.estimate, share, finding.where, since, named, owner, control,
-                     measurement)  # fmt: skip
+    def cause(self, kind: Kind, subject: str, sentence: str, grade: Grade, finding: Finding, **more: Any) -> Cause:
+        """Name the cause that the taxonomy has for a subject, with its owner."""
+        event, code = more.get("event"), code_of(self.taxonomy, subject)
+        known, named = self.taxonomy.causes[code], name_event(event) if event is not None else ""
+        measurement = kind in ("sampling", "truth", "auditor")
+        return Cause(
+            kind, code, known.name, sentence, grade, finding.estimate, self.points(finding), more.get("share"),
+            finding.where, more.get("since"), named, known.owner, known.controllable_by, measurement,
+        )  # fmt: skip
 
 
-def _rival_causes(known: _Known, *kinds: str) -> list[Cause]:
-    causes = []
-    for finding in known.findings:
-        if finding.kind in kinds and finding.grade == "shown":
-            event = known.event_of("sampling_change" if finding.kind == "sampling" else "truth_change")
-            told = f" {_named(event)} fits." if event is not None else ""
-            share = None if finding.kind == "sampling" else known.share_of(finding)
-            sentence = f"{RIVAL_WORDS[finding.kind]}{told}"
-            code = RIVAL_CAUSES[finding.kind]
-            causes.append(known.cause(code, sentence, "shown", finding, share=share, event=event))
+def _measured_causes(known: _Known) -> list[Cause]:
+    """Explain by the truth and by auditors: what the rivals show, and the slices of the audit that grew."""
+    rivals = {one.kind: one for one in known.findings if one.kind in MEASURED[:2] and one.grade == "shown"}
+    causes = [_measured_cause(rivals[kind], kind, known) for kind in MEASURED[:2] if kind in rivals]
+    told = {value for one in rivals.values() for name, value in one.where.items() if name == "auditor"}
+    for one in known.findings:
+        if one.kind != "measurement" or known.points(one) <= 0:
+            continue
+        kind = "auditors" if "auditor" in one.where else "stale truth"
+        if (kind == "auditors" and one.where["auditor"] not in told) or (kind != "auditors" and kind not in rivals):
+            causes.append(_measured_cause(one, kind, known))
     return causes
 
 
-def _mix_causes(known: _Known) -> list[Cause]:
-    mix = known.first("mix")
-    if mix is None or mix.grade != "shown" or _points(mix) < HALF * _size(known.first("change")):
+def _measured_cause(found: Finding, kind: str, known: _Known) -> Cause:
+    if kind == "auditors":
+        how = "found more errors than before" if known.points(found) > 0 else "found fewer errors than before"
+        name = found.where.get("auditor")
+        sentence = f"{f'Auditor {name}' if name else 'One auditor'} {how}, unlike the others: the audit changed there."
+        return known.cause("auditor", kind, sentence, "shown", found, share=known.share_of(found))
+    event = known.event_of(found.where, "truth_change")
+    told = f" {name_event(event)} fits." if event is not None else ""
+    where = {name: value for name, value in found.where.items() if name != "truth_version"}
+    place = f" of {name_slice(where)}" if where else ""
+    sentence = f"The truth{place} changed: audited under another policy version than was in force.{told}"
+    return known.cause("truth", kind, sentence, "shown", found, share=known.share_of(found), event=event)
+
+
+def _sampling_causes(known: _Known) -> list[Cause]:
+    found = next((one for one in known.findings if one.kind == "sampling" and one.grade == "shown"), None)
+    words = "The sample changed, not the work: the raw count moved, the weighted rate did not."
+    return [] if found is None else [_sampling_cause(found, words, known)]
+
+
+def _sampling_cause(found: Finding, words: str, known: _Known) -> Cause:
+    event = known.event_of({}, "sampling_change")
+    told = f" {name_event(event)} fits." if event is not None else ""
+    return known.cause("sampling", "sampling", f"{words}{told}", "shown", found, event=event)
+
+
+def _mix_causes(known: _Known, others: Sequence[float]) -> list[Cause]:
+    """Explain by the mix of the work, where it is half of the change, or worth naming beside other causes."""
+    mix, change = known.first("mix"), known.first("change")
+    if mix is None or mix.grade != "shown" or (known.share_of(mix) or 1.0) < 0:
         return []
-    share = known.share_of(mix)
-    event = known.event_of("routing_change", "external")
-    told = f" {_named(event)} fits." if event is not None else ""
-    worse = any(finding.kind == "slice" and _points(finding) > 0 for finding in known.findings)
-    within = "part of the change is no worse work" if worse else "its quality within each kind of work did not fall"
-    sentence = f"The mix of the work grew harder; {within}.{told}"
-    return [known.cause("ENV.MIX", sentence, "shown", mix, share=share, event=event)]
+    part, size = abs(known.points(mix)), _size(change)
+    beside = bool(others) and change is not None and change.grade == "shown" and part > QUARTER * size
+    if part < HALF * size and not beside:
+        return []
+    event = known.event_of({}, "routing_change", "external") or next(
+        (one for one in known.events if one["type"] in ("routing_change", "external")), None
+    )
+    told = f" {name_event(event)} fits." if event is not None else ""
+    rate = known.first("rate")
+    worse = any(points > 0 for points in others) or (
+        rate is not None and rate.grade == "shown" and known.points(rate) > 0
+    )
+    grew = "grew harder" if known.points(mix) > 0 else "grew easier"
+    within = "that part of the change is no worse work" if worse else "quality within each kind of work did not fall"
+    within = within if known.points(mix) > 0 else "that part of the change is no better work"
+    sentence = f"The mix of the work {grew}; {within}.{told}"
+    return [known.cause("mix", "mix", sentence, "shown", mix, share=known.share_of(mix), event=event)]
 
 
 def _size(change: Finding | None) -> float:
@@ -231,70 +284,61 @@ def _size(change: Finding | None) -> float:
 def _slice_cause(part: Finding, date_of: Finding | None, known: _Known) -> Cause:
     overall = known.recent_change()
     since = date_of.since if date_of else overall.since if overall else None
-    fitting = [event for event in known.events if _fits_place(event, part.where)]
-    exact = [event for event in fitting if since and _fits_time(event, since)]
-    event = (exact or fitting or [None])[0]
+    event, fits = _fit_event(part.where, since, known)
     if event is not None:
-        code, grade = EVENT_CAUSES[event["type"]], "likely" if exact else "possible"
-        why = f"{_named(event)} fits the place{' and the date' if exact else ', not clearly the date'}"
+        subject, grade, why = event["type"], fits, f"{name_event(event)} {EVENT_FITS[fits, bool(_scope(event))]}"
     elif "rater" in part.where:
-        code, grade, why = "PPL.KNOW", "likely", "One person's decisions, not the site's; look at the items with them"
+        subject, grade, why = (
+            "one rater",
+            "likely",
+            "One person's decisions, not the site's; look at the items with them",
+        )
     elif {"tenure", "hiring_class"} & set(part.where):
-        code, grade, why = "TRN.ONB", "possible", "New starters err more than new starters did before"
+        subject, grade, why = "new starters", "possible", "New starters err more than new starters did before"
     else:
-        code, grade, why = "UNK.UNK", "not proven", "No event of the calendar fits; look at the disagreements below"
-    sentence = f"{name_slice(part.where)}: {known.taxonomy.name(code)}. {why}."
-    return known.cause(code, sentence, grade, part, share=part.share, since=since, event=event)
+        subject, grade, why = "", "not proven", "No event of the calendar fits; look at the disagreements below"
+    name = known.taxonomy.name(code_of(known.taxonomy, subject))
+    sentence = f"{name_slice(part.where)}: {name}. {why}."
+    return known.cause("slice", subject, sentence, grade, part, share=part.share, since=since, event=event)
+
+
+EVENT_FITS = {
+    ("likely", True): "fits the place and the date",
+    ("possible", True): "fits the place, not clearly the date",
+    ("possible", False): "fits the date; it concerned all work, not this place alone",
+}
+
+
+def _fit_event(where: Mapping[str, str], since: Since | None, known: _Known) -> tuple[Event | None, Grade]:
+    """Return the event that best explains a slice: of its place and date, else its place, else of all work then."""
+    narrow = [one for one in known.events if _scope(one) and fits_place(one, where)]
+    exact = [one for one in narrow if since and fits_date(one, since)]
+    wide = [one for one in known.events if not _scope(one) and since and fits_date(one, since)]
+    event = next(iter([*exact, *narrow, *wide]), None)
+    return event, "likely" if exact else "possible"
 
 
 def _general_causes(known: _Known) -> list[Cause]:
     """Explain a change that no slice carries: everybody, at once or slowly."""
     overall = known.recent_change()
     finding = known.first("everywhere") or overall
-    if finding is None or finding.grade not in ("shown", "likely") or _points(finding) <= 0:
+    if finding is None or finding.grade not in ("shown", "likely") or known.points(finding) <= 0:
         return []
     since = finding.since or (overall.since if overall else None)
     slowly = overall is not None and overall.kind == "drift"
-    fitting = [event for event in known.events if since and _fits_time(event, since)]
-    event = min(fitting, key=lambda one: len(_scope(one)), default=None)
-    code = EVENT_CAUSES[event["type"]] if event is not None else "UNK.UNK"
-    why = f"{_named(event)} fits the date" if event is not None else "no event of the calendar fits"
+    fitting = [event for event in known.events if since and not _scope(event) and fits_date(event, since)]
+    event = next(iter(fitting), None)
+    why = f"{name_event(event)} fits the date" if event is not None else "no event of all work fits"
     how = "slowly, step by step" if slowly else "at once"
     sentence = f"All of the work got worse {how}, no part of it stands out; {why}."
     grade = "possible" if event is not None else "not proven"
-    return [known.cause(code, sentence, grade, finding, since=since, event=event)]
-
-
-def _recent(events: pd.DataFrame, period: Period) -> list[Event]:
-    """Return the events that begin in the period or up to two weeks before it."""
-    first, last = pd.Timestamp(period.start - timedelta(days=NEAR_DAYS)), pd.Timestamp(period.end)
-    return events[(events["start"] >= first) & (events["start"] < last)].to_dict("records")
-
-
-def _fits_place(event: Event, where: Mapping[str, str]) -> bool:
-    scope = _scope(event)
-    if event["type"] == "hiring_class" and {"tenure", "hiring_class"} & set(where):
-        return where.get("hiring_class", scope.get("hiring_class")) == scope.get("hiring_class")
-    return bool(scope) and all(where.get(name) == value for name, value in scope.items())
+    subject = event["type"] if event is not None else ""
+    return [known.cause("everywhere", subject, sentence, grade, finding, since=since, event=event)]
 
 
 def _scope(event: Event) -> dict[str, str]:
-    return {name: value for name, value in parse_scope(event.get("scope")).items() if name != "site"}
-
-
-def _fits_time(event: Event, since: Since, slack: int = 2) -> bool:
-    earliest, latest = (date.fromisoformat(day[:10]) for day in since[1:])
-    return earliest - timedelta(days=slack) <= event["start"].date() <= latest + timedelta(days=slack)
+    return read_scope(event.get("scope"))
 
 
 def _key(where: Mapping[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset(where.items())
-
-
-def _points(found: Finding | Cause) -> float:
-    estimate = found.estimate if isinstance(found, Finding) else found.part
-    return float(estimate.value) if estimate is not None else 0.0
-
-
-def _named(event: Event) -> str:
-    return f"{event['title']} ({show(str(event['start'])[:10], 'date')})"

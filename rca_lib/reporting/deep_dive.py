@@ -15,6 +15,8 @@ import pandas as pd
 from rca_lib.audits.counting import collect, count_steps, has_values
 from rca_lib.audits.periods import parse_period, period_of
 from rca_lib.audits.ratings import ratings_from_audits
+from rca_lib.audits.sampling import Sampling, describe_sampling
+from rca_lib.audits.scopes import widen_scopes
 from rca_lib.audits.store import Case
 from rca_lib.audits.tables import DIMENSIONS
 from rca_lib.findings import Finding
@@ -37,9 +39,13 @@ from rca_lib.stats.trends import Trend
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers of a deep dive; `chart` is of weeks; what compares is None where nothing came before."""
+    """The answers of a deep dive; `chart` is of weeks.
+
+    What compares is None where nothing came before; `drivers` also where the audits before were of other streams.
+    """
 
     case: Case
+    sampling: Sampling
     quality: Quality
     trend: Trend
     chart: ControlChart | None
@@ -59,8 +65,8 @@ class Answers:
     def findings(self) -> tuple[Finding, ...]:
         """Return what all questions hand on."""
         answers = (
-            self.quality, self.trend, self.drivers, self.rivals, self.tagging, self.disagreements, self.agreement,
-            self.explanations, self.raters, self.auditors, self.correction, self.causes, self.actions,
+            self.sampling, self.quality, self.trend, self.drivers, self.rivals, self.tagging, self.disagreements,
+            self.agreement, self.explanations, self.raters, self.auditors, self.correction, self.causes, self.actions,
         )  # fmt: skip
         return tuple(finding for answer in answers if answer is not None for finding in answer.findings())
 
@@ -77,15 +83,17 @@ def answer_questions(case: Case, *, alpha: float = 0.05, seed: int = 0) -> Answe
     seed
         Of all that draws.
     """
+    sampling = describe_sampling(case.sample, case.sample_before)
     quality = measure_quality(case.current, case.targets, benign=case.benign)
     trend = find_changes(count_steps(case.history), alpha=alpha, events=case.events, seed=seed)
     weeks = count_steps(case.history, step="week")
     chart = make_control_chart(weeks, target=quality.error_target) if len(weeks) > 1 else None
     drivers, dates, rivals = None, (), None
-    if case.baseline is not None:
+    if case.baseline is not None and sampling.alike:
         drivers = rank_drivers(case.baseline, case.current, case.dimensions, alpha=alpha, seed=seed)
         dates = date_slices(case.history, drivers.slices, alpha=alpha, seed=seed)
-        rivals = weigh_rivals(case.sample_before, case.sample)
+    if case.baseline is not None:
+        rivals = weigh_rivals(case.sample_before, case.sample, slices=drivers.slices if drivers else ())
     tagging = tag_errors(
         case.current, case.taxonomy, events=case.events, benign=case.benign, coded=case.history, seed=seed
     )
@@ -98,16 +106,39 @@ def answer_questions(case: Case, *, alpha: float = 0.05, seed: int = 0) -> Answe
     auditors, correction = None, None
     if has_values(case.current, "auditor"):
         auditors = compare_auditors(case.current)
-    if has_values(case.sample, "audit_round"):
+    if has_values(case.sample, "audit_round") and not sampling.second_rounds:
         correction = correct_accuracy(case.sample)
-    asked = (quality, trend, drivers, rivals, tagging)
-    dated = [(one.where, date) for one, date in zip(drivers.slices, dates, strict=True)] if drivers else []
-    causes = rank_causes(asked, case.events, period=case.period, taxonomy=case.taxonomy, dates=dated)
+    causes = rank_causes_of(case, sampling, quality, trend, drivers, dates, rivals)
     actions = propose_actions(causes.findings(), period=case.period, taxonomy=case.taxonomy)
     return Answers(
-        case, quality, trend, chart, drivers, dates, rivals, tagging, disagreements, agreement, explanations, raters,
-        auditors, correction, causes, actions,
+        case, sampling, quality, trend, chart, drivers, dates, rivals, tagging, disagreements, agreement, explanations,
+        raters, auditors, correction, causes, actions,
     )  # fmt: skip
+
+
+def rank_causes_of(
+    case: Case,
+    sampling: Sampling,
+    quality: Quality,
+    trend: Trend,
+    drivers: Drivers | None,
+    dates: Sequence[Trend | None],
+    rivals: Rivals | None,
+) -> Causes:
+    """Rank the causes of what the other answers of a case found.
+
+    Scopes of events are widened to what they are at this site (`widen_scopes`); a trend counts only where the period is
+    comparable with what came before, for its series holds audits of one kind.
+    """
+    return rank_causes(
+        (sampling, trend if sampling.comparable else None, drivers, rivals),
+        widen_scopes(case.events, case.current),
+        period=case.period,
+        taxonomy=case.taxonomy,
+        audits=quality.error_rate.items,
+        dates=[(one.where, date) for one, date in zip(drivers.slices if drivers else (), dates, strict=True)],
+        explained=rivals.explained if rivals else (),
+    )
 
 
 def compare_last_periods(audits: Any, *, periods: Sequence[str] = (), alpha: float = 0.05) -> Drivers | None:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from rca_lib.findings import Estimate, Finding, Grade, Rate, name_slice, show
+from rca_lib.questions.causes import Cause
 from rca_lib.reporting.deep_dive import Answers
 from rca_lib.reporting.verdicts import LEAST_AUDITS, LEAST_EFFECTIVE, Judgement, Verdict, reach_verdict
 
+WORTH_NAMING = 0.25  # of the change, or of its largest part
 Told = tuple[str, Estimate | Rate, str]  # a sentence, its number, the call that gives it
 
 
@@ -18,6 +20,7 @@ class Headline:
     """The verdict on a site and period, how sure it is, and the sentence that says it with a number.
 
     "artefact" means that the truth or the sample changed and not the work, "mix" that the work grew harder,
+    "not comparable" that the audits of the periods do not stand for the same,
     "not proven" that one look alone would name something and all together do not.
     """
 
@@ -39,7 +42,9 @@ def write_headline(answers: Answers, *, alpha: float = 0.05) -> Headline:
         The probability that a quiet site and period gets a headline marked *shown*.
     """
     judgement = reach_verdict(answers, alpha=alpha)
-    if judgement.verdict == "too few audits":
+    if judgement.verdict == "not comparable":
+        told = _tell_apart(answers)
+    elif judgement.verdict == "too few audits":
         told = _tell_few(answers, judgement)
     elif judgement.verdict == "incomplete period":
         told = _tell_incomplete(answers, judgement)
@@ -84,24 +89,72 @@ def _tell_reach(answers: Answers) -> str:
 
 def _tell_first(answers: Answers, surviving: Sequence[Finding]) -> Told:
     accuracy = answers.quality.accuracy
-    return f"Accuracy is {accuracy}; nothing earlier to compare with.", accuracy, "quality.accuracy"
+    sentence = f"Accuracy{_of_which(answers)} is {accuracy}; nothing earlier to compare with."
+    return sentence, accuracy, "quality.accuracy"
+
+
+def _tell_apart(answers: Answers) -> Told:
+    """Say why the periods cannot be compared, and what the rate of this one is of."""
+    accuracy, difference = answers.quality.accuracy, answers.sampling.difference
+    sentence = f"Not comparable: {difference}. Accuracy{_of_which(answers)} is {accuracy}."
+    return sentence, accuracy, "quality.accuracy"
+
+
+def _of_which(answers: Answers) -> str:
+    """Name the audits that a rate is of where they do not stand for all decisions."""
+    return f" of the {answers.sampling.words}" if answers.sampling.basis == "other" else ""
 
 
 def _tell_worse(answers: Answers, surviving: Sequence[Finding]) -> Told:
-    change = answers.drivers.change
-    causes = [cause for cause in answers.causes.causes if not cause.measurement and cause.code != "ENV.MIX"]
+    """Say how far the rate moved and name the largest part of that first, then the next where it is worth naming."""
+    change, causes = answers.drivers.change, answers.causes.causes
     if not causes:
         return f"{_capital(_moved(answers))}; where and why is not known yet.", change, "drivers.change"
-    cause = causes[0]
-    since = f" since {show(cause.since[0], 'date')}" if cause.since else ""
+    first, *rest = causes
+    named = _pick_named(answers, first, rest)
+    if change.low > 0 or not first.where:
+        parts = "; then ".join(_tell_part(one, bool(named)) for one in (first, *named))
+        return f"{_capital(_moved(answers))}: {parts}.", change, "drivers.change"
+    also = _tell_also(named)
+    told = f"{_tell_part(first)}.{also} As a whole: {_moved(answers)}."
+    if first.kind == "slice":
+        since, why = _tell_since(first), _tell_why(first)
+        told = f"{name_slice(first.where)} got worse{since}: {first.part} more than expected; {why}.{also}"
+        told = f"{told} As a whole: {_moved(answers)}."
+    return told if first.kind == "slice" else _capital(told), first.part, "causes.causes[0].part"
+
+
+def _pick_named(answers: Answers, first: Cause, rest: Sequence[Cause]) -> list[Cause]:
+    """Pick what is named beside the largest part: what the audit changed, and what is a quarter of the change."""
+    least = WORTH_NAMING * max(abs(answers.drivers.change.value), abs(first.points))
+    return [one for one in rest if one.measurement or abs(one.points) > least][:2]
+
+
+def _tell_also(named: Sequence[Cause]) -> str:
+    return f" Also: {'; '.join(_tell_part(one, True) for one in named)}." if named else ""
+
+
+def _tell_part(cause: Cause, sized: bool = False) -> str:
+    """Name a part of the change with what explains it, and with its size where it is not the only one."""
+    size = f" ({show(cause.points, 'pp')})" if sized else ""
+    if cause.kind == "mix":
+        return f"the mix of the work grew harder{size}, which is no worse work"
+    if cause.kind == "auditor":
+        name = cause.where.get("auditor", "not named")
+        return f"auditor {name} found more errors than before{size}, which is no worse work"
+    if cause.kind in ("truth", "sampling"):
+        return f"audits used another policy version than was in force{size}, which is no worse work"
+    return f"{name_slice(cause.where)}{size}{_tell_since(cause)}, {_tell_why(cause)}"
+
+
+def _tell_since(cause: Cause) -> str:
+    return f" since {show(cause.since[0], 'date')}" if cause.since else ""
+
+
+def _tell_why(cause: Cause) -> str:
     event = f", after {cause.event}" if cause.event else ""
     name = f"{cause.name[:1].lower()}{cause.name[1:]}{event}"
-    why = f"{cause.grade} cause: {name}" if cause.grade != "not proven" else "why is not known yet"
-    if change.low > 0 or not cause.where:
-        return f"{_capital(_moved(answers))}: {name_slice(cause.where)}{since}; {why}.", change, "drivers.change"
-    more = f"{cause.part} more than expected"
-    sentence = f"{name_slice(cause.where)} got worse{since}: {more}; {why}. As a whole: {_moved(answers)}."
-    return sentence, cause.part, f"causes.causes[{answers.causes.causes.index(cause)}].part"
+    return f"{cause.grade} cause: {name}" if cause.grade != "not proven" else "cause not known yet"
 
 
 def _tell_better(answers: Answers, surviving: Sequence[Finding]) -> Told:
@@ -111,8 +164,20 @@ def _tell_better(answers: Answers, surviving: Sequence[Finding]) -> Told:
 
 
 def _tell_artefact(answers: Answers, surviving: Sequence[Finding]) -> Told:
-    cause = answers.causes.causes[0]
-    return f"{cause.sentence} {_capital(_moved(answers))}.", answers.drivers.change, "drivers.change"
+    return _tell_other(answers, [cause for cause in answers.causes.causes if cause.measurement])
+
+
+def _tell_mix(answers: Answers, surviving: Sequence[Finding]) -> Told:
+    return _tell_other(answers, [cause for cause in answers.causes.causes if cause.kind == "mix"])
+
+
+def _tell_other(answers: Answers, causes: Sequence[Cause]) -> Told:
+    """Say what changed rather than the work, and what else did."""
+    change, first = answers.drivers.change, causes[0]
+    rest = [one for one in answers.causes.causes if one is not first]
+    also = _tell_also(_pick_named(answers, first, rest))
+    work = " The work itself is not shown to have changed." if not rest and first.kind in ("auditor", "truth") else ""
+    return f"{first.sentence}{work}{also} {_capital(_moved(answers))}.", change, "drivers.change"
 
 
 def _tell_steady(answers: Answers, surviving: Sequence[Finding]) -> Told:
@@ -131,7 +196,7 @@ _TELL = {
     "worse": _tell_worse,
     "better": _tell_better,
     "artefact": _tell_artefact,
-    "mix": _tell_artefact,
+    "mix": _tell_mix,
     "steady": _tell_steady,
     "not proven": _tell_alone,
 }

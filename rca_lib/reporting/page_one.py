@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rca_lib.audits.ledger import Ledger
-from rca_lib.findings import GRADES, Answer, Claim, Estimate, Finding, Grade, Rate, name_slice, show
+from rca_lib.findings import GRADES, Answer, Claim, Estimate, Finding, Grade, Rate, count_noun, name_slice, show
 from rca_lib.questions.actions import tell_dates
 from rca_lib.reporting.deep_dive import Answers, calls
 from rca_lib.reporting.headline import Headline, write_headline
@@ -125,13 +125,30 @@ def _headline(headline: Headline) -> Iterator[Line]:
 
 
 def _size(answers: Answers) -> Iterator[Line]:
-    quality, rate = answers.quality, answers.quality.error_rate
-    weighted = "weighted to all decisions" if quality.weighted else "unweighted: it stands for the audited sample only"
-    level = f"Accuracy {quality.accuracy}, {rate.errors:,.0f} errors in {rate.items:,.0f} audits, {weighted}."
+    quality, rate, sampling = answers.quality, answers.quality.error_rate, answers.sampling
+    counted = f"{count_noun(rate.errors, 'error')} in {count_noun(rate.items, 'audit')}"
+    level = f"Accuracy {quality.accuracy}, {counted}, {_tell_weights(answers)}."
     yield level, quality.accuracy, "quality.accuracy", ""
-    yield from _found(answers.drivers, "drivers", "change")
+    yield from _found(sampling, "sampling", "unnamed")
+    yield from _found(answers.drivers, "drivers", "change", lead="" if sampling.comparable else "Among these audits: ")
+    if sampling.basis == "other" and quality.verdicts:
+        text = "Targets are not judged: no audit of the period is a random or stratified sample."
+        yield text, Estimate(sampling.audits, unit="audits"), "sampling.audits", ""
+        return
     for place, verdict in enumerate(quality.verdicts):
         yield verdict.sentence, verdict.estimate, f"quality.verdicts[{place}].estimate", ""
+
+
+def _tell_weights(answers: Answers) -> str:
+    """Say what the rates stand for."""
+    sampling, weighted = answers.sampling, answers.quality.weighted
+    if sampling.basis == "other":
+        return f"from {sampling.words} only, which do not stand for all decisions"
+    if weighted:
+        return "weighted to all decisions"
+    if set(sampling.used) == {"random"}:
+        return "unweighted: a random sample of all decisions"
+    return "unweighted: it stands for the audited sample only"
 
 
 def _dates(answers: Answers) -> Iterator[Line]:
@@ -143,7 +160,8 @@ def _dates(answers: Answers) -> Iterator[Line]:
 
 
 def _places(answers: Answers) -> Iterator[Line]:
-    yield from _found(answers.drivers, "drivers", "slice", "everywhere", "measurement", "none")
+    lead = "" if answers.sampling.comparable else "Among these audits: "
+    yield from _found(answers.drivers, "drivers", "slice", "everywhere", "measurement", "none", lead=lead)
 
 
 def _reasons(answers: Answers) -> Iterator[Line]:
@@ -154,16 +172,19 @@ def _reasons(answers: Answers) -> Iterator[Line]:
 
 
 def _rivals(answers: Answers) -> Iterator[Line]:
-    yield from _found(answers.drivers, "drivers", "mix")
+    if answers.sampling.comparable:
+        yield from _found(answers.drivers, "drivers", "mix")
     yield from _found(answers.rivals, "rivals")
 
 
 def _confidence(answers: Answers) -> Iterator[Line]:
     quality, doubtful = answers.quality, answers.tagging.measurement_errors
     if (seen := quality.minimum_detectable) is not None:
+        people = f"The intervals allow for {quality.raters:,} raters (design effect {quality.design_effect:.1f})."
+        if quality.raters < 2:
+            people = "The intervals cannot allow for differences between raters: fewer than two are known."
         sentence = (
-            f"Such a sample shows a change of {seen} four times out of five; a smaller one can be missed. The intervals"
-            f" allow for {quality.raters:,} raters (design effect {quality.design_effect:.1f})."
+            f"Such a sample shows a change of {seen} four times out of five; a smaller one can be missed. {people}"
         )
         yield sentence, seen, "quality.minimum_detectable", ""
     yield from _found(answers.correction, "correction", "corrected")
@@ -176,7 +197,8 @@ def _confidence(answers: Answers) -> Iterator[Line]:
 
 def _actions(answers: Answers) -> Iterator[Line]:
     for place, action in enumerate(answers.actions.actions):
-        effect = f" At most {show(action.expected.value, 'errors')} fewer in such a sample." if action.expected else ""
+        most = count_noun(action.expected.value, "error fewer", "errors fewer") if action.expected else ""
+        effect = f" At most {most} in such a sample." if most else ""
         yield f"{action.sentence} {tell_dates(action)}.{effect}", action.due, f"actions.actions[{place}].due", ""
     if not answers.actions.actions:
         yield answers.actions.summary(), Estimate(0), "len(actions.actions)", ""
@@ -186,22 +208,24 @@ def _data(answers: Answers) -> Iterator[Line]:
     ledger, case = answers.case.ledger, answers.case
     share = ledger.quarantined / ledger.rows_read if ledger.rows_read else 0.0
     rows = (
-        f"{ledger.rows_read:,} rows read from {ledger.source}: {ledger.kept:,} kept, {ledger.quarantined:,} quarantined"
-        f" ({show(share, '%')}), {ledger.exact_duplicates:,} exact duplicates, {ledger.empty:,} empty."
+        f"{count_noun(ledger.rows_read, 'row')} read from {ledger.source}: {ledger.kept:,} kept,"
+        f" {ledger.quarantined:,} quarantined ({show(share, '%')}),"
+        f" {count_noun(ledger.exact_duplicates, 'exact duplicate')}, {ledger.empty:,} empty."
     )
     yield rows, Estimate(ledger.rows_read, unit="rows"), "case.ledger.rows_read", ""
     yield from _found(answers.quality, "quality", "weight")
+    yield from _found(answers.sampling, "sampling", "basis", "unweighted", "second rounds")
     yield from _found(ledger, "case.ledger", "warning")
     print_of = f"Fingerprint of the rows behind this page: {case.fingerprint[:16]}. Check every number: rca verify."
     yield print_of, Estimate(case.fingerprint), "case.fingerprint", ""
 
 
-def _found(answer: Answer | None, name: str, *kinds: str) -> Iterator[Line]:
-    """Turn the findings of an answer into lines, those of some kinds only where any is named."""
+def _found(answer: Answer | None, name: str, *kinds: str, lead: str = "") -> Iterator[Line]:
+    """Turn the findings of an answer into lines, those of some kinds only where any is named; `lead` goes before."""
     for finding in answer.findings() if answer is not None else ():
         if not kinds or finding.kind in kinds:
             call = f"{name}.{finding.path}" if finding.path else name
-            yield finding.sentence, finding.estimate or Estimate(finding.grade), call, finding.grade
+            yield f"{lead}{finding.sentence}", finding.estimate or Estimate(finding.grade), call, finding.grade
 
 
 def _items(row: Row) -> Iterator[str]:

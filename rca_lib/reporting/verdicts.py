@@ -24,7 +24,8 @@ from rca_lib.findings import Estimate, Finding, Grade
 from rca_lib.reporting.deep_dive import Answers
 
 Verdict = Literal[
-    "worse", "better", "artefact", "mix", "steady", "not proven", "first period", "too few audits", "incomplete period"
+    "worse", "better", "artefact", "mix", "steady", "not proven", "first period", "too few audits", "incomplete period",
+    "not comparable",
 ]  # fmt: skip
 LEAST_AUDITS = 30  # of each period, from which on false headlines were counted (bench_headlines.py)
 LEAST_EFFECTIVE = 10.0  # independent audits that they must be worth: fewer show no change short of a collapse
@@ -84,11 +85,12 @@ def reach_verdict(answers: Answers, *, alpha: float = 0.05) -> Judgement:
     Returns
     -------
     Judgement
-        "too few audits" below 30 audits, or audits worth 10 equally weighted ones, in either period; "incomplete
-        period" where the audits of the store begin or end inside the period; "first period" where nothing came
-        before. Else what the looks come to: "artefact" and "mix" where the measurement or the mix explains the larger
-        part of the change, "worse" or "better" where a look at the work survives, "not proven" where a look alone
-        would name something, "steady" otherwise.
+        "not comparable" where the audits of the two periods do not stand for the same; "too few audits" below 30
+        audits, or audits worth 10 equally weighted ones, in either period; "incomplete period" where the audits of the
+        store begin or end inside the period; "first period" where nothing came before. Else what the looks come to:
+        "artefact" and "mix" where the measurement or the mix explains the larger part of the change, "worse" or
+        "better" where a look at the work survives, "not proven" where a look alone would name something, "steady"
+        otherwise.
 
     Notes
     -----
@@ -100,6 +102,8 @@ def reach_verdict(answers: Answers, *, alpha: float = 0.05) -> Judgement:
     surviving = tuple(_holm(looks, alpha))
     verdict: Verdict = "first period" if answers.drivers is None else _weigh(answers, looks, surviving, alpha)
     grade: Grade = "shown" if verdict in ("worse", "better", "artefact", "mix") else "not proven"
+    if not answers.sampling.comparable:
+        return Judgement("not comparable", "not proven", (), now, before)
     if not now.enough or not (before is None or before.enough):
         return Judgement("too few audits", "not proven", (), now, before)
     coverage = answers.case.coverage
@@ -127,7 +131,7 @@ def _looks(answers: Answers) -> Iterator[tuple[str, float, Finding]]:
     groups = {
         "level": [(_p_value(one), one) for one in found if one.kind == "change"],
         "time": [(_p_value(one), one) for one in dated if one.since[2] >= begins],
-        "place": [(_p_value(one), one) for one in found if one.kind in ("slice", "everywhere")],
+        "place": [(_p_value(one), one) for one in found if one.kind in ("slice", "everywhere", "measurement")],
         "mix": [(_p_of_interval(one.estimate), one) for one in found if one.kind == "mix"],
         "measurement": [(_p_of_family(one.estimate), one) for one in rivals if one.kind in RIVALS and one.estimate],
     }
@@ -164,13 +168,13 @@ def _weigh(
 ) -> Verdict:
     kinds = {finding.kind for finding in surviving}
     causes = answers.causes.causes
-    measured = [one for one in causes if one.grade == "shown" and one.measurement and kinds & set(RIVALS)]
-    mixed = [one for one in causes if one.grade == "shown" and one.code == "ENV.MIX" and "mix" in kinds]
-    others = [one for one in causes if one.grade != "shown"]
-    for verdict, found in (("artefact", measured), ("mix", mixed)):
-        if found and (not others or _share(found) > max(_share(others), 0.5)):
+    measured = [one for one in causes if one.measurement and kinds & {"measurement", *RIVALS}]
+    mixed = [one for one in causes if one.kind == "mix" and "mix" in kinds]
+    others = [one for one in causes if not one.measurement and one.kind != "mix"]
+    for verdict, found, beside in (("artefact", measured, mixed), ("mix", mixed, measured)):
+        if found and _points(found) >= _points(beside) and (not others or _share(found) > max(_share(others), 0.5)):
             return verdict
-    work = [one for one in surviving if one.kind not in ("mix", *RIVALS)]
+    work = [one for one in surviving if one.kind not in ("mix", "measurement", *RIVALS)]
     if work:
         return "worse" if _grew(work) else "better"
     return "not proven" if any(p_value <= alpha for _, p_value, _ in looks) else "steady"
@@ -178,6 +182,10 @@ def _weigh(
 
 def _share(causes: Sequence[Any]) -> float:
     return float(np.sum([abs(cause.share or 0.0) for cause in causes]))
+
+
+def _points(causes: Sequence[Any]) -> float:
+    return float(np.sum([abs(cause.points) for cause in causes]))
 
 
 def _grew(work: Sequence[Finding]) -> bool:
