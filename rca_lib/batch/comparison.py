@@ -9,8 +9,8 @@ from typing import Any
 
 from rca_lib.batch.grid import Run
 from rca_lib.batch.plan import PLACES
-from rca_lib.batch.publishing import BEFORE
-from rca_lib.batch.records import CLAIMS, PAGE, RECORD, hash_file, hash_library, hash_versions
+from rca_lib.batch.publishing import BEFORE, FAILED
+from rca_lib.batch.records import CLAIMS, PAGE, RECORD, hash_file, hash_library, hash_versions, is_good
 from rca_lib.findings import DataError
 from rca_lib.reporting.verification import (
     Check,
@@ -116,7 +116,7 @@ class _Report:
             return
         record, run = self.record, self.run
         self.excuse = _find_excuse(record, read_mapping_of(self.made / RECORD))
-        if record.get("outcome") != "succeeded":
+        if not is_good(record):
             yield Check("outcome", "wrong", _tell_failure(record), "a run that succeeded", "setting")
         for name in ("site", "period", "folder", "stage", "before"):
             yield compare_value(name, record.get(name), getattr(run, name))
@@ -157,7 +157,7 @@ class _Report:
 
     def _list_others(self, expected: list[str]) -> Iterator[Check]:
         """List what lies in the folder and no run writes."""
-        known = {*expected, RECORD, BEFORE}
+        known = {*expected, RECORD, BEFORE, *(FAILED if self.record.get("failed") else ())}
         for path in sorted(self.place.rglob("*")):
             name = path.relative_to(self.place).as_posix()
             linked = path.is_symlink()
@@ -185,6 +185,8 @@ class _Report:
 
 def _find_excuse(record: Mapping[str, Any], made: Mapping[str, Any]) -> str:
     """Return why a report may differ from the one that was made again: another version of something made it."""
+    if record.get("failed"):
+        return "it is an earlier report that stands since a later run failed"
     stated = record.get("inputs")
     stated = stated if isinstance(stated, dict) else {}
     if record.get("notebook") != made.get("notebook"):
@@ -197,6 +199,9 @@ def _find_excuse(record: Mapping[str, Any], made: Mapping[str, Any]) -> str:
 
 
 def _tell_failure(record: Mapping[str, Any]) -> str:
+    failed = record.get("failed")
+    if isinstance(failed, dict):
+        return f"a later run failed; {_tell_failure(failed | {'outcome': failed.get('started')})}"
     error = record.get("error")
     about = f"{error.get('exception')}: {error.get('message')}" if isinstance(error, dict) else "no reason is told"
     return f"{record.get('outcome')}: {about}"

@@ -16,11 +16,12 @@ from rca_lib.batch.job import CERTIFICATE, MANIFEST, STORE
 from rca_lib.batch.signing import check_earlier
 from rca_lib.batch.sources import Source
 from rca_lib.findings import DataError
-from rca_lib.reporting.index import write_index
+from rca_lib.reporting.coverage import REFUSED, read_refusal
+from rca_lib.reporting.index import list_stale, write_index
 from rca_lib.reporting.verification import Check, Verification, compare_pages, compare_value, read_file
 
 INDEX = "index.html"
-OF_THE_BATCH = (INDEX, CERTIFICATE, MANIFEST, STORE)
+OF_THE_BATCH = (INDEX, CERTIFICATE, MANIFEST, STORE, REFUSED)
 SETTINGS = ("label_scale", "label_order", "benign")
 
 
@@ -56,6 +57,8 @@ def check_batch(root: Path, again: Path, source: Source, found: Sequence[str]) -
 def _check_index(root: Path, again: Path, source: Source) -> Iterator[Check]:
     made = write_index(again, title=source.plan.title)
     excuse = "the title of the batch is not known without a plan" if source.plan.origin == "assumed" else ""
+    if read_refusal(root) or list_stale(root):
+        excuse = "it marks what became of earlier runs, which are not made again"
     try:
         found = read_file(root / INDEX)
     except DataError as problem:

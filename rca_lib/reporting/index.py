@@ -65,6 +65,11 @@ def list_reports(out: Path) -> list[tuple[str, str]]:
     return [(entry.site, entry.period) for entry in _read_runs(out, OF_SITES)]
 
 
+def list_stale(out: Path) -> list[str]:
+    """Return why reports in a batch's folder are earlier ones that still stand, a reason for each."""
+    return [entry.stale for folders in ("_*", OF_SITES) for entry in _read_runs(out, folders) if entry.stale]
+
+
 def _read_runs(out: Path, folders: str) -> list[Entry]:
     entries = [_read(out, file.parent.relative_to(out)) for file in sorted(out.glob(f"{folders}/run.json"))]
     missing = tell_missing(out, [(entry.site, entry.period) for entry in entries if entry.site])
