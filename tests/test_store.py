@@ -44,7 +44,7 @@ def test_weeks_and_quarters_are_periods_too():
 
 
 @pytest.mark.parametrize(
-    ("site", "period", "said"), [("paris", "2026-03", "choose among bogota"), ("lisbon", "2027-03", "has")]
+    ("site", "period", "said"), [("paris", "2026-03", "spell it as the audits do"), ("lisbon", "2027-03", "has")]
 )
 def test_what_is_not_there_is_one_clear_error(site, period, said):
     with pytest.raises(DataError, match=said):

@@ -17,6 +17,7 @@ from rca_lib.audits.conventions import settle
 from rca_lib.audits.folders import folder_names, note_name
 from rca_lib.audits.ledger import Ledger
 from rca_lib.audits.mapping import EXTRA_OF_QUARANTINE, Mapping, identifier, plan_columns, quote
+from rca_lib.audits.partners import count_fates
 from rca_lib.audits.reading import Source, read_source, run
 from rca_lib.audits.rules import create_texts, judge
 from rca_lib.audits.tables import AUDITS
@@ -166,6 +167,7 @@ def _draw_up(engine: duckdb.DuckDBPyConnection, read: Source, mapping: Mapping, 
         columns=columns,
         sites=tuple(site for site, kept, _ in by_site if kept),
         months=tuple(month for (month,) in ask("select distinct month from kept order by month")),
+        fates=count_fates(ask),
     )
 
 

@@ -15,7 +15,7 @@ MUCH_QUARANTINED = 0.05
 DIFFERENT_SITES = 0.01
 # What a ledger says of the rows of one export; the rest says how the audits are to be read.
 OF_THE_EXPORT = ("source", "sha256", "rows_read", "kept", "quarantined", "exact_duplicates", "empty", "repairs",
-                 "reasons", "by_site")  # fmt: skip
+                 "reasons", "by_site", "fates", "site", "apart")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,9 @@ class Ledger:
     """What became of every row of a source: rows_read = kept + quarantined + exact_duplicates + empty, always.
 
     `repairs` are (what, rows); `reasons` are (reason, rows, first source row, suggestion), by the first reason of each
-    quarantined row; `by_site` are (site, kept, quarantined); `not_available` are (missing column, what it serves).
+    quarantined row; `by_site` are (site, kept, quarantined); `not_available` are (missing column, what it serves);
+    `fates` are (site, fate, reason, rows, first source row, suggestion). A ledger restricted to one `site` says with
+    `apart` how far that site is from the rest.
     """
 
     source: str
@@ -44,6 +46,9 @@ class Ledger:
     columns: tuple[str, ...] = ()
     sites: tuple[str, ...] = ()
     months: tuple[str, ...] = ()
+    fates: tuple[tuple[str, str, str, int, int, str], ...] = ()
+    site: str = ""
+    apart: float | None = None
 
     def __post_init__(self) -> None:
         accounted = self.kept + self.quarantined + self.exact_duplicates + self.empty
@@ -64,9 +69,10 @@ class Ledger:
 
     def summary(self) -> str:
         """Say what became of the rows."""
+        of_site = f" of {self.site}" if self.site else ""
         text = (
-            f"{self.rows_read:,} rows read from {self.source}: {self.kept:,} kept, {self.quarantined:,} quarantined, "
-            f"{self.exact_duplicates:,} exact duplicates, {self.empty:,} empty."
+            f"{self.rows_read:,} rows{of_site} read from {self.source}: {self.kept:,} kept, {self.quarantined:,} "
+            f"quarantined, {self.exact_duplicates:,} exact duplicates, {self.empty:,} empty."
         )
         return (
             f"{text} Most often quarantined: {self.reasons[0][0]} ({self.reasons[0][1]:,})." if self.reasons else text
@@ -81,11 +87,16 @@ class Ledger:
 
             low, high = proportion_confint(self.quarantined, judged, method="wilson")
             rate = Rate(self.quarantined, judged, self.quarantined / judged, float(low), float(high))
-            sentence = f"{show(rate.value, '%')} of the rows are quarantined, most often: {self.reasons[0][0]}."
+            often = f", most often: {self.reasons[0][0]}" if self.reasons else ""
+            sentence = f"{show(rate.value, '%')} of the rows are quarantined{often}."
             found.append(Finding("intake", "warning", sentence, "shown", rate, "quarantined"))
         return (*found, *self._differing_sites())
 
     def _differing_sites(self) -> tuple[Finding, ...]:
+        if self.apart is not None and self.apart < DIFFERENT_SITES:
+            share = show(self.quarantined / (self.kept + self.quarantined), "%")
+            sentence = f"{share} of the rows of {self.site} are quarantined, more than in the rest of the export."
+            return (Finding("intake", "warning", sentence, "shown", p_value=self.apart),)
         table = [(kept, lost) for site, kept, lost in self.by_site if site and kept + lost]
         if len(table) < 2 or not all(map(sum, zip(*table, strict=True))):
             return ()
@@ -98,6 +109,23 @@ class Ledger:
         share = show(worst[2] / (worst[1] + worst[2]), "%")
         sentence = f"Sites differ in the share of rows quarantined; highest in {worst[0]} with {share}."
         return (Finding("intake", "warning", sentence, "shown", where={"site": worst[0]}, p_value=p_value),)
+
+    def compare_site(self, site: str) -> float | None:
+        """Return the p-value of a larger share of quarantined rows at a site than at all others together.
+
+        None where its share is not larger, or there is no other site.
+        """
+        own = [(kept, lost) for name, kept, lost in self.by_site if name == site]
+        rest = [(kept, lost) for name, kept, lost in self.by_site if name and name != site]
+        if not own or not rest:
+            return None
+        table = [own[0], tuple(map(sum, zip(*rest, strict=True)))]
+        shares = [lost / (kept + lost) if kept + lost else 0.0 for kept, lost in table]
+        if shares[0] <= shares[1] or not all(map(sum, zip(*table, strict=True))):
+            return None
+        from scipy.stats import chi2_contingency
+
+        return float(chi2_contingency(table).pvalue)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the ledger as it stands in ledger.json."""

@@ -34,6 +34,7 @@ from rca_lib.audits.beside import (
 from rca_lib.audits.counting import column_names, keep_proportional
 from rca_lib.audits.folders import find_folder, read_name
 from rca_lib.audits.ledger import Ledger, read_ledger
+from rca_lib.audits.partners import keep_visible, restrict_ledger
 from rca_lib.audits.periods import Coverage, Period, cover_days, parse_period, period_of, periods_before
 from rca_lib.audits.tables import DIMENSIONS
 from rca_lib.audits.taxonomy_file import Taxonomy
@@ -130,6 +131,7 @@ def open_case(
     sample = _between(engine, files, covered.start, covered.end)
     sample_before = _between(engine, files, before[0].start, before[-1].end) if before else None
     history = _between(engine, files, covered.end - timedelta(days=HISTORY_DAYS), covered.end)
+    vendors = _list_vendors(history)
     return Case(
         site=site,
         period=covered,
@@ -140,11 +142,11 @@ def open_case(
         sample=sample,
         sample_before=sample_before,
         ratings=read_ratings_of(folder, sample),
-        events=read_events_until(folder, site, covered),
-        targets=select_targets(read_targets(folder), site, covered),
+        events=keep_visible(read_events_until(folder, site, covered), site, vendors),
+        targets=keep_visible(select_targets(read_targets(folder), site, covered), site, vendors),
         taxonomy=read_taxonomy_of(folder),
         dimensions=tuple(dimensions) or tuple(name for name in DIMENSIONS if name in column_names(sample)),
-        ledger=read_ledger(folder),
+        ledger=restrict_ledger(read_ledger(folder), site, list_periods(folder, site)),
         fingerprint=fingerprint(folder, site, period),
         coverage=read_coverage(folder).within(before[0] if before else covered, covered),
     )
@@ -296,8 +298,8 @@ def _hash_file(file: Path, changed: int) -> bytes:
 def _month_files(store: Path, site: str, period: Period) -> list[Path]:
     folder = find_folder(store, site, "site=")
     if not folder.is_dir():
-        known = join_words(list_sites(store)) or "none"
-        raise DataError(f"no site {site!r} in the audits", column="site", mend=f"choose among {known}")
+        mend = "spell it as the audits do; open_ledger(store).sites names them"  # here: it may stand in a site's report
+        raise DataError(f"no site {site!r} in the audits", column="site", mend=mend)
     first = f"{period.end - timedelta(days=HISTORY_DAYS):%Y-%m}"
     last = f"{period.end - timedelta(days=1):%Y-%m}"
     months = sorted(folder.glob("month=*/audits.parquet"))
@@ -312,6 +314,12 @@ def _days_with_audits(engine: duckdb.DuckDBPyConnection, files: Sequence[Path]) 
 
 def _between(engine: duckdb.DuckDBPyConnection, files: Sequence[Path], start: date, end: date) -> Any:
     return engine.sql(f"select * from {scan_parquet(files)} where day >= date '{start}' and day < date '{end}'")
+
+
+def _list_vendors(audits: Any) -> tuple[str, ...]:
+    if "vendor" not in column_names(audits):
+        return ()
+    return tuple(name for (name,) in audits.select("vendor").distinct().fetchall() if name is not None)
 
 
 def _roles(ratings: pd.DataFrame) -> pd.Series:

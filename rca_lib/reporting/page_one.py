@@ -208,7 +208,7 @@ def _data(answers: Answers) -> Iterator[Line]:
     ledger, case = answers.case.ledger, answers.case
     share = ledger.quarantined / ledger.rows_read if ledger.rows_read else 0.0
     rows = (
-        f"{count_noun(ledger.rows_read, 'row')} read from {ledger.source}: {ledger.kept:,} kept,"
+        f"{count_noun(ledger.rows_read, 'row')} of this site read from {ledger.source}: {ledger.kept:,} kept,"
         f" {ledger.quarantined:,} quarantined ({show(share, '%')}),"
         f" {count_noun(ledger.exact_duplicates, 'exact duplicate')}, {ledger.empty:,} empty."
     )
