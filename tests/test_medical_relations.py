@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rca_lib.batch.certificate import verify_folder
 from rca_lib.batch.job import run_batch
+from rca_lib.batch.verifying import verify_report
 
 ROOT = Path(__file__).resolve().parents[1]
 EXPORT = ROOT.parent / "shared" / "data" / "medical_relations" / "judgments.csv"
@@ -53,5 +53,5 @@ def test_every_row_is_accounted_for(job):
 
 
 def test_the_reports_hold_when_the_export_is_taken_in_again(job):
-    verification = next(verify_folder(job.folder / "NLD" / "2015-09", data=EXPORT))
+    verification = verify_report(job.folder / "NLD" / "2015-09", data=EXPORT)
     assert verification.holds, verification.summary()

@@ -153,8 +153,10 @@ def _read_run(entry: Mapping[str, Any]) -> Run:
     for name, value in parameters.items():
         if not name.isidentifier() or keyword.iskeyword(name) or not _is_plain(value):
             raise ValueError(f"{name!r} is no parameter")
-    shipped = texts["notebook"] in NOTEBOOKS.values()
-    notebook = FOLDER / texts["notebook"] if shipped else Path(texts["notebook"])
+    # Another notebook than the project's own is named and never run: the name alone is no file.
+    notebook = FOLDER / texts["notebook"] if texts["notebook"] in NOTEBOOKS.values() else Path(texts["notebook"])
+    if notebook.name != texts["notebook"] or Path(texts["notebook"]).is_file():
+        raise ValueError(f"{texts['notebook']!r} is no notebook of the project")
     return Run(site, period, notebook, texts["folder"], parameters, int(entry["stage"]), before=texts["before"])
 
 
