@@ -7,7 +7,7 @@ from scipy import stats
 
 from rca_lib.findings import DataError
 from rca_lib.questions.portfolio import compare_sites
-from rca_lib.reporting.deep_dive import compare_last_periods
+from rca_lib.reporting.last_periods import compare_last_periods
 
 
 def audits(rates, *, raters=40, each=60, spread=0.0, seed=0, harder=()):
@@ -137,3 +137,34 @@ def test_a_heavy_audit_makes_a_point_no_more_certain():
     table.loc[table.index[0], ["weight", "error"]] = [1e6, 1]
     found = compare_sites(table)
     assert found.points[0].items < 2 and found.points[0].rate.high - found.points[0].rate.low > 0.5
+
+
+def months(ends, sites=("a", "b"), seed=9):
+    """Audits of January to March, of some sites, up to a day of March."""
+    draw = np.random.default_rng(seed)
+    days = [day for day in pd.date_range("2026-01-01", ends) for _ in range(12)]
+    return pd.DataFrame({
+        "site": draw.choice(sites, len(days)), "rater": draw.choice([f"r{one}" for one in range(9)], len(days)),
+        "queue": draw.choice(["x", "y"], len(days)), "error": (draw.random(len(days)) < 0.1).astype(int),
+        "day": [day.date() for day in days],
+    })  # fmt: skip
+
+
+def test_the_last_two_complete_periods_are_compared_and_the_rest_is_named():
+    whole = compare_last_periods(months("2026-03-31"))
+    assert (whole.periods, whole.sites, whole.left_out) == (("2026-02", "2026-03"), ("a", "b"), ())
+    part = compare_last_periods(months("2026-03-20"))
+    assert part.periods == ("2026-01", "2026-02")
+    assert "2026-03 is left out: the audits reach from 1 Jan 2026 to 20 Mar 2026." in part.summary()
+    alone = compare_last_periods(months("2026-02-10"))
+    assert alone.drivers is None and alone.named == () and alone.to_frame().empty
+    assert alone.summary().startswith("Not available: there are no two complete periods")
+
+
+def test_a_site_that_opens_or_closes_is_left_out_of_both_periods():
+    table = months("2026-03-31", sites=("a", "b", "c"))
+    opened = table[~((table["site"] == "c") & (pd.to_datetime(table["day"]) < "2026-03-01"))]
+    found = compare_last_periods(opened)
+    assert found.sites == ("a", "b")
+    assert "c is left out: it has no audits in 2026-02." in found.summary()
+    assert found.drivers.after.items == (opened["site"].ne("c") & (pd.to_datetime(opened["day"]) >= "2026-03-01")).sum()

@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from itertools import pairwise
 from math import ceil
 
+MISSING_SHARE = 0.1  # of a period's days may lack audits at one end: three days of a month, none of a week
 USUAL_SHARE = 0.98  # of the gaps between days with audits, that count as usual: holidays are the rest
 
 
@@ -117,12 +118,15 @@ class Coverage:
     rhythm: int = 1
 
     def ends_inside(self, period: Period) -> bool:
-        """Tell whether a further day with audits was due in a period after the last one."""
-        return self.last < period.end and self.last + timedelta(days=self.rhythm) < period.end
+        """Tell whether days with audits were due after the last one that make more than a tenth of a period."""
+        return self.last < period.end and self.last + self._slack(period) < period.end
 
     def begins_inside(self, period: Period) -> bool:
-        """Tell whether a further day with audits was due in a period before the first one."""
-        return self.first >= period.start and self.first - timedelta(days=self.rhythm) >= period.start
+        """Tell whether days with audits were due before the first one that make more than a tenth of a period."""
+        return self.first >= period.start and self.first - self._slack(period) >= period.start
+
+    def _slack(self, period: Period) -> timedelta:
+        return timedelta(days=max(self.rhythm, 1 + int(MISSING_SHARE * period.days)))
 
     def holds(self, period: Period) -> bool:
         """Tell whether a period is complete: the audits reach from its start to its end."""

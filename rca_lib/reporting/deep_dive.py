@@ -7,18 +7,12 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
-import narwhals as nw
-import pandas as pd
-
-from rca_lib.audits.counting import collect, count_steps, has_values
-from rca_lib.audits.periods import parse_period, period_of
+from rca_lib.audits.counting import count_steps, has_values
 from rca_lib.audits.ratings import ratings_from_audits
 from rca_lib.audits.sampling import Sampling, describe_sampling
 from rca_lib.audits.scopes import widen_scopes
 from rca_lib.audits.store import Case
-from rca_lib.audits.tables import DIMENSIONS
 from rca_lib.findings import Finding
 from rca_lib.questions.actions import Actions, propose_actions
 from rca_lib.questions.auditors import Auditors, compare_auditors
@@ -139,30 +133,6 @@ def rank_causes_of(
         dates=[(one.where, date) for one, date in zip(drivers.slices if drivers else (), dates, strict=True)],
         explained=rivals.explained if rivals else (),
     )
-
-
-def compare_last_periods(audits: Any, *, periods: Sequence[str] = (), alpha: float = 0.05) -> Drivers | None:
-    """Ask where the error rate of all sites together moved, from the period before the last to the last.
-
-    Parameters
-    ----------
-    audits
-        All audits, one row each, with `site` and `day`; raters of different sites are different people.
-    periods
-        Of which to take the last two; months where none is named. None is returned where there is only one.
-    alpha
-        The probability of naming anything where nothing changed.
-    """
-    table = nw.from_native(audits).lazy()
-    days = sorted(pd.to_datetime(collect(table.select("day").unique())["day"]).dt.date)
-    known = sorted({parse_period(name) for name in periods} or {period_of(day, "month") for day in days})
-    if len(known) < 2:
-        return None
-    names = table.collect_schema().names()
-    if "rater" in names:
-        table = table.with_columns(rater=nw.concat_str("site", "rater", separator=" "))
-    parts = [table.filter((nw.col("day") >= one.start) & (nw.col("day") < one.end)).to_native() for one in known[-2:]]
-    return rank_drivers(*parts, ["site", *(name for name in DIMENSIONS if name in names)], alpha=alpha)
 
 
 @cache
