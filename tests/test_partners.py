@@ -122,8 +122,10 @@ def test_a_report_still_holds_what_is_its_own(reports, site):
 
 def test_a_restricted_ledger_adds_up_and_keeps_what_is_the_sites():
     fates = (
-        ("a", "exact duplicate", "", 2, 5, ""), ("a", "kept", "", 7, 2, ""), ("a", "quarantined", "no truth", 3, 9, "x"),
-        ("a", "repaired", "white space", 4, 0, ""), ("b", "kept", "", 50, 2, ""), ("b", "repaired", "b is B", 1, 0, ""),
+        ("a", "exact duplicate", "", 2, 5, ""), ("a", "kept", "", 7, 2, ""),
+        ("a", "quarantined", "no truth", 3, 9, "x"),
+        ("a", "repaired", "white space", 4, 0, ""), ("b", "kept", "", 50, 2, ""),
+        ("b", "repaired", "b is B", 1, 0, ""),
     )  # fmt: skip
     ledger = Ledger(
         "f.csv", "0", 63, 57, 3, 2, 1, repairs=(("title rows", 1), ("white space", 4), ("b is B", 1)),
@@ -141,7 +143,8 @@ def test_a_restricted_ledger_adds_up_and_keeps_what_is_the_sites():
     ("visibility", "scope", "shown"),
     [
         (None, None, True), ("", "", True), ("all", "site=a", True), ("ALL ", None, True), ("internal", None, False),
-        ("internal", "site=a", False), ("vendor:acme", None, True), ("vendor: ACME", None, True), ("vendor:", None, False),
+        ("internal", "site=a", False), ("vendor:acme", None, True), ("vendor: ACME", None, True),
+        ("vendor:", None, False),
         ("vendor:other", None, False), ("vendor", None, False), ("public", None, False), ("all", "vendor=acme", True),
         ("all", "vendor=other", False), (None, "vendor=other;site=a", False), (float("nan"), "policy=hate", True),
     ],

@@ -70,8 +70,8 @@ def have_repeats(tables: Sequence[Any]) -> bool:
         names = column_names(table)
         if ITEM not in names or {"items", "errors"} <= set(names):
             return False
-        item = nw.col(ITEM).drop_nulls()
-        numbers = collect(nw.from_native(table).lazy().select(item.n_unique().alias("items"), item.len().alias("rows")))
+        item = nw.from_native(table).lazy().select(ITEM).drop_nulls()
+        numbers = collect(item.select(nw.col(ITEM).n_unique().alias("items"), nw.len().alias("rows")))
         if int(numbers["items"].iloc[0]) < int(numbers["rows"].iloc[0]):
             return True
     return False
