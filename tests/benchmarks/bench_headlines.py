@@ -32,16 +32,16 @@ import pandas as pd
 from rca_lib.audits.counting import count_steps, keep_proportional
 from rca_lib.audits.ledger import Ledger
 from rca_lib.audits.periods import period_of
+from rca_lib.audits.sampling import describe_sampling
 from rca_lib.audits.store import Case
 from rca_lib.audits.synthetic import simulate_audits
 from rca_lib.audits.tables import DIMENSIONS, EVENTS, columns
 from rca_lib.audits.taxonomy_file import read_taxonomy
-from rca_lib.questions.causes import rank_causes
 from rca_lib.questions.drivers import rank_drivers
 from rca_lib.questions.quality import measure_quality
 from rca_lib.questions.rivals import weigh_rivals
 from rca_lib.questions.trend import date_slices, find_changes
-from rca_lib.reporting.deep_dive import Answers, answer_questions
+from rca_lib.reporting.deep_dive import Answers, answer_questions, rank_causes_of
 from rca_lib.reporting.headline import Headline, write_headline
 from rca_lib.stats.rates import wilson
 
@@ -170,18 +170,18 @@ def ask(case: Case, *, full: bool = False) -> Headline:
     """Write the headline from the answers that it reads; `full` asks every question, as a report does."""
     if full:
         return write_headline(answer_questions(case))
+    sampling = describe_sampling(case.sample, case.sample_before)
     quality = measure_quality(case.current, case.targets, benign=case.benign)
     trend = find_changes(count_steps(case.history), events=case.events)
     drivers = rank_drivers(case.baseline, case.current, case.dimensions)
     dates = date_slices(case.history, drivers.slices)
-    rivals = weigh_rivals(case.sample_before, case.sample)
-    asked = (quality, trend, drivers, rivals)
-    causes = rank_causes(asked, case.events, period=case.period, taxonomy=case.taxonomy, dates=dates)
-    given = dict.fromkeys(Answers.__slots__) | {
-        "case": case, "quality": quality, "trend": trend, "drivers": drivers, "dates": dates, "rivals": rivals,
-        "causes": causes,
+    rivals = weigh_rivals(case.sample_before, case.sample, slices=drivers.slices)
+    causes = rank_causes_of(case, sampling, quality, trend, drivers, dates, rivals)
+    given = {
+        "case": case, "sampling": sampling, "quality": quality, "trend": trend, "drivers": drivers, "dates": dates,
+        "rivals": rivals, "causes": causes,
     }  # fmt: skip
-    return write_headline(Answers(**given))
+    return write_headline(Answers(**dict.fromkeys(Answers.__slots__) | given))
 
 
 def z_test(case: Case) -> bool:
