@@ -113,13 +113,13 @@ def test_what_only_a_person_can_decide_stops_and_names_the_value(tmp_path, fault
 
 def test_a_declared_convention_ends_the_ambiguity(tmp_path):
     path = write_export(tmp_path / "a.csv", {"decided_at": "03/04/2026 10:00", "weight": "1,250", "model_score": "85"},
-                        {"decided_at": "02/04/2026", "weight": "2,000", "model_score": "0.5"})  # fmt: skip
+                        {"decided_at": "02/04/2026", "weight": "2,000", "model_score": "0,5"})  # fmt: skip
     mapping = MAPPING.model_copy(update={"date_order": "mdy", "decimal": ",", "percent": "percent"})
     take_in(path, tmp_path / "store", mapping=mapping)
     kept = read_store(tmp_path / "store")
     assert kept["decided_at"].astype(str).tolist() == ["2026-03-04 10:00:00", "2026-02-04 00:00:00"]
     assert kept["weight"].tolist() == [1.25, 2.0]
-    assert kept["model_score"].tolist() == [0.85, 0.05]  # the comma is the mark, so "0.5" reads 5
+    assert kept["model_score"].tolist() == [0.85, 0.005]
 
 
 def test_several_sheets_and_none_named_stop_and_are_listed(tmp_path):

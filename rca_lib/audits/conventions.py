@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
+from rca_lib.audits.formats import NUMBERS, TIMES
 from rca_lib.audits.mapping import Mapping, Plan, quote
 from rca_lib.audits.reading import Source, run, run_file
 from rca_lib.findings import DataError
@@ -28,11 +29,13 @@ def settle(engine: duckdb.DuckDBPyConnection, plan: Plan, mapping: Mapping, sour
         If the order of day and month, the decimal mark, the unit of percentages or the time zone stay open.
     """
     run_file(engine, "evidence.sql")
-    mark = mapping.decimal or source.decimal or _prove(engine, "decimal_mark") or "."
+    mark = mapping.decimal or _find_mark(engine, plan, source)
     for name in [] if mapping.percent else ("weight", "handle_seconds", "model_score"):
         _prove(engine, "unit", f"name = '{name}'")
     if mapping.time_zone is None:
         _prove(engine, "time_zone")
+    for name in TIMES:
+        _refuse_swapped(engine, name, plan, source)
     proven = None if mapping.date_order else _prove(engine, "date_order")
     macros = {
         "mark": quote(mark),
@@ -45,6 +48,34 @@ def settle(engine: duckdb.DuckDBPyConnection, plan: Plan, mapping: Mapping, sour
         "has_streams": "stream" in plan.places,
     }
     run(engine, "; ".join(f"create macro {name}() as {value}" for name, value in macros.items()))
+
+
+def _find_mark(engine: duckdb.DuckDBPyConnection, plan: Plan, source: Source) -> str:
+    """Return the decimal mark; cells typed as numbers were written with `source.decimal` and prove nothing else."""
+    if source.decimal is None:
+        return _prove(engine, "decimal_mark") or "."
+    places = {name: place for name, place in plan.places.items() if not isinstance(place, str)}
+    texts = [name for name in NUMBERS if set(places.get(name, ())) & source.number_texts]
+    told = f"name in ({', '.join(map(quote, texts))})" if texts else "false"
+    return _prove(engine, "decimal_mark", f"({told} or decimal_mark <> 'either')") or source.decimal
+
+
+def _refuse_swapped(engine: duckdb.DuckDBPyConnection, name: str, plan: Plan, source: Source) -> None:
+    """Refuse dates of which a spreadsheet took those it could for another order, and left the others as text.
+
+    That shows where no typed date has a day beyond 12 and each text has a number beyond 12.
+    """
+    place = plan.places.get(name, ())
+    days = [] if isinstance(place, str) else [source.typed_days[part] for part in place if part in source.typed_days]
+    if not days or max(days) > 12:
+        return
+    texts = engine.sql(
+        f"select min(row), arg_min(t_raw_{name}, row), count(*) from texts where order_of(t_{name}) in ('dmy', 'mdy')"
+    ).fetchall()[0]
+    if texts[2]:
+        problem = "a spreadsheet has swapped day and month: typed dates have no day beyond 12, the rest are texts"
+        mend = "open the original export with this column as text, or turn every cell of it into a right date"
+        raise DataError(problem, column=name, rows=texts[2], first={"source_row": texts[0], name: texts[1]}, mend=mend)
 
 
 def _prove(engine: duckdb.DuckDBPyConnection, proof: str, of: str = "true") -> str | None:

@@ -139,7 +139,9 @@ def _draw_up(engine: duckdb.DuckDBPyConnection, read: Source, mapping: Mapping, 
 
     fates = dict(ask("select fate, count(*) from weighted group by fate"))
     rows = sum(fates.values())
-    repairs = ask("select unnest(repairs) as what, count(*) from judged group by what order by what")
+    repairs = ask(
+        "select unnest(repairs) as what, count(*) from weighted where fate = 'kept' group by what order by what"
+    )
     by_site = ask(
         "select coalesce(site, '') as site, count_if(fate = 'kept'), count_if(fate = 'quarantined') from weighted "
         "where fate in ('kept', 'quarantined') group by 1 order by 1"

@@ -43,13 +43,22 @@ create table judged as select
         nearest(t_workflow, workflow, 'workflow'), nearest(t_stream, stream, 'stream'),
         nearest(t_severity, severity, 'severity'), nearest(t_dispute, dispute, 'dispute'),
         nearest(t_appeal, appeal, 'appeal')) as near,
+    case when unread(t_decided_at, decided_at) then t_raw_decided_at when unread(t_audited_at, audited_at) then t_raw_audited_at
+        when unread(t_weight, weight) then t_raw_weight when unread(t_model_score, model_score) then t_raw_model_score
+        when unread(t_audit_round, audit_round) then t_raw_audit_round when unread(t_tenure_days, tenure_days) then t_raw_tenure_days
+        when unread(t_handle_seconds, handle_seconds) then t_raw_handle_seconds end as unread_text,
     list_filter([
         reason(pointed_id, 'ids with .0'),
         reason(is_serial(t_decided_at) or is_serial(t_audited_at), 'serial dates, day 0 is ' || epoch()::date),
+        reason(is_epoch(t_raw_decided_at) or is_epoch(t_raw_audited_at), 'Unix timestamps, counted from 1970 in UTC'),
+        reason(names_zone(t_raw_decided_at) or names_zone(t_raw_audited_at), 'names of time zones such as PST, by their usual offset'),
         reason(is_day_only(t_decided_at) or is_day_only(t_audited_at), 'days without a time, read as midnight at the site'),
         reason(order_is_proven() and (is_two_numbers(t_decided_at) or is_two_numbers(t_audited_at)),
             'order of day and month, by what other dates prove'),
         reason(contains(t_handle_seconds, ':'), 'mm:ss durations'),
+        reason(regexp_matches(t_handle_seconds, '[a-zA-Z]'), 'durations with units'),
+        reason(t_raw_weight <> t_weight or t_raw_model_score <> t_model_score or t_raw_handle_seconds <> t_handle_seconds
+            or t_raw_tenure_days <> t_tenure_days, 'blanks or apostrophes in numbers'),
         reason(contains(t_model_score, '%') or contains(t_weight, '%'), 'per cent signs'),
         reason(mark() = ',' and (contains(t_weight, ',') or contains(t_model_score, ',') or contains(t_handle_seconds, ',')),
             'decimal commas'),
@@ -93,7 +102,12 @@ create table judged as select
         reason(unread(t_handle_seconds, handle_seconds), 'not a number (handle_seconds)'),
         reason(tenure_days < 0, 'negative tenure_days'),
         reason(handle_seconds < 0, 'negative handle_seconds'),
-        reason(weight <= 0 or isinf(weight), 'weight not above 0'),
+        reason(weight <= 0, 'weight not above 0'),
+        reason(weight > 1e12 or weight > 0 and weight < 1e-12, 'number out of range (weight)'),
+        reason(abs(handle_seconds) > 1e9, 'number out of range (handle_seconds)'),
+        reason(abs(tenure_days) > 1e6, 'number out of range (tenure_days)'),
+        reason(audit_round < 0 or audit_round > 1e6, 'number out of range (audit_round)'),
+        reason(abs(model_score) > 1e12, 'number out of range (model_score)'),
         reason(audited_at + case when is_day_only(t_audited_at) then interval 1 day else interval 1 microsecond end
             <= decided_at, 'audit before decision')
     ], lambda why: why is not null) as reasons
@@ -106,7 +120,9 @@ create macro mend_of(why) as case
     when why = 'missing weight' then 'give the weight, or the decisions of its stratum in the population'
     when why like 'missing %' then 'fill it from the source system'
     when why like 'id destroyed %' then 'take the id from the source system; export ids as text'
-    when why like 'unparseable date %' then 'write it as 2026-03-09 14:30, or correct date_order in the mapping'
+    when why like 'unparseable date %' then 'write it as 2026-03-09 14:30; or correct date_order, or give date_format '
+        || '(such as "%d.%m.%Y %H:%M") and, in another language, months in the mapping'
+    when why like 'number out of range %' then 'correct it in the source system'
     when why like 'date before %' then 'correct it in the source system'
     when why like 'future date %' then 'correct it, or the time zone in the mapping'
     when why = 'audit before decision' then 'check both times, and whether they are in one time zone'

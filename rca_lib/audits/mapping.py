@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -38,6 +39,25 @@ def _known_encoding(name: str) -> str:
         raise ValueError(f"{name!r} is no encoding such as cp1252") from None
 
 
+def _known_date_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
+    for text in formats:
+        codes = re.findall("%-?(.)", text.replace("%%", ""))
+        unknown = sorted(set(codes) - set("aAbBhdmyYHIkljpMSfgnszGVujw"))
+        if unknown:
+            raise ValueError(f"%{unknown[0]} in {text!r} is no code of strptime that is read here")
+        if not any(needed <= set(codes) for needed in map(set, ("s", "Yj", "GVu", "Gvu"))) and not (
+            set("yY") & set(codes) and set("bBhm") & set(codes) and set("d") & set(codes)
+        ):
+            raise ValueError(f"{text!r} is no date: it needs a day, a month and a year, such as %d.%m.%Y")
+    return formats
+
+
+def _twelve(names: tuple[str, ...]) -> tuple[str, ...]:
+    if names and len(set(map(str.casefold, names))) != 12:
+        raise ValueError(f"give twelve different names, January first, not {len(names)}")
+    return names
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -70,6 +90,8 @@ class Mapping(BaseModel):
     benign: Words = ("benign",)
     nulls: Words = NULLS
     date_order: Literal["ymd", "dmy", "mdy"] | None = None
+    date_format: Annotated[Words, AfterValidator(_known_date_formats)] = ()
+    months: Annotated[Words, AfterValidator(_twelve)] = ()
     time_zone: Zone | None = None
     site_time_zones: Zone | dict[str, Zone] | None = None
     decimal: Literal[".", ","] | None = None

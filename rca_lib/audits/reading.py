@@ -12,23 +12,20 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
 from importlib.resources import files
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import duckdb
 import pandas as pd
-import python_calamine
 
-from rca_lib.audits.csv_files import HEADER_ROWS, MAX_CELL, Record, find_header_row, read_csv
-from rca_lib.audits.mapping import Mapping, identifier, quote, show_nearest, tidy_names
+from rca_lib.audits.csv_files import MAX_CELL, Record, read_csv
+from rca_lib.audits.mapping import Mapping, identifier, quote, tidy_names
+from rca_lib.audits.workbooks import CellTypes, as_records, read_workbook
 from rca_lib.findings import DataError
 
-EXACT_NUMBERS = 10**15
 WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
 FOREIGN = {b"\x1f\x8b": "a gzip archive", b"%PDF": "a PDF", b"<": "a web page or XML", b"{": "JSON"}
 
@@ -37,7 +34,9 @@ FOREIGN = {b"\x1f\x8b": "a gzip archive", b"%PDF": "a PDF", b"<": "a web page or
 class Source:
     """What was read: name, SHA-256, column names, and the repairs that touched every row.
 
-    `decimal` is given where cells were typed numbers, `epoch` is day 0 of serial dates.
+    `decimal` is the mark that typed numbers were written with, None where no cell has a type. `number_texts` are the
+    places of columns in which a text that is no typed cell looks like a number such as 1.250. `typed_days` has the
+    highest day of the month per place of a column with typed dates. `epoch` is day 0 of serial dates.
     """
 
     name: str
@@ -46,6 +45,8 @@ class Source:
     repairs: tuple[str, ...] = ()
     decimal: str | None = None
     epoch: str = "1899-12-30"
+    number_texts: frozenset[int] = frozenset()
+    typed_days: dict[int, int] = field(default_factory=dict)
 
 
 def read_source(engine: duckdb.DuckDBPyConnection, source: Any, mapping: Mapping, work: Path) -> Source:
@@ -148,7 +149,9 @@ def _read_parquet(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mappin
     cells = [f"{_as_text(column, kind, decimal)} as c{n}" for n, (column, kind, *_) in enumerate(described)]
     rows = "file_row_number + 2 as row, null::varchar as rejected"
     run(engine, f"create view raw as select {rows}, {', '.join(cells)} from {scan}")
-    return Source(name, hash_file(path), tidy_names([column for column, *_ in described]), decimal=decimal)
+    texts = frozenset(place for place, (_, kind, *_) in enumerate(described) if kind == "VARCHAR")
+    names = tidy_names([column for column, *_ in described])
+    return Source(name, hash_file(path), names, decimal=decimal, number_texts=texts)
 
 
 def _as_text(column: str, kind: str, decimal: str) -> str:
@@ -157,40 +160,12 @@ def _as_text(column: str, kind: str, decimal: str) -> str:
 
 
 def _read_workbook(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping, work: Path) -> Source:
-    try:
-        rows = _choose_sheet(python_calamine.CalamineWorkbook.from_path(str(path)), mapping, path.name).iter_rows()
-    except (python_calamine.CalamineError, OSError) as error:
-        raise DataError(f"{path.name} is no readable workbook: {error}", mend="save it again as XLSX") from None
-    top = list(islice(rows, HEADER_ROWS))
-    above, _ = find_header_row(top, mapping)
-    names, decimal = tidy_names(top[above]), mapping.decimal or "."
-    _stage(engine, _as_records(chain(top[above + 1 :], rows), decimal), len(names), work, above + 2)
-    repairs = ("title rows above the header",) if above else ()
-    return Source(path.name, hash_file(path), names, repairs, decimal, _first_day(path))
-
-
-def _choose_sheet(book: Any, mapping: Mapping, name: str) -> Any:
-    filled = [sheet for sheet in book.sheet_names if book.get_sheet_by_name(sheet).total_height]
-    if mapping.sheet and mapping.sheet not in book.sheet_names:
-        near = show_nearest(mapping.sheet, book.sheet_names)
-        raise DataError(f"{name} has no sheet {mapping.sheet!r}", mend=f"correct sheet in the mapping: {near}")
-    if not filled:
-        raise DataError(f"{name} is empty", mend="export it again")
-    if len(filled) > 1 and not mapping.sheet:
-        raise DataError(f"{name} has {len(filled)} sheets", mend=f"name one under sheet: {', '.join(filled)}")
-    return book.get_sheet_by_name(mapping.sheet or filled[0])
-
-
-def _first_day(path: Path) -> str:
-    """Day 0 of serial dates: Excel for Mac's old calendar where the workbook itself says so, and only XLSX does."""
-    import openpyxl  # takes half as long to import as pandas, and only workbooks need it
-
-    try:
-        with path.open("rb") as handle:
-            epoch = openpyxl.load_workbook(handle, read_only=True).epoch
-    except (openpyxl.utils.exceptions.InvalidFileException, BadZipFile, KeyError, ValueError):
-        return Source.epoch
-    return "1904-01-01" if epoch.year == 1904 else "1899-12-30"
+    book = read_workbook(path, mapping)
+    _stage(engine, book.records, len(book.names), work, book.above + 2)
+    types, decimal = book.types, mapping.decimal or "."
+    repairs = ("title rows above the header",) if book.above else ()
+    given = {"number_texts": types.number_texts, "typed_days": types.days}
+    return Source(path.name, hash_file(path), book.names, repairs, decimal, book.epoch, **given)
 
 
 def _read_query(engine: duckdb.DuckDBPyConnection, connection: Any, mapping: Mapping, work: Path, name: str) -> Source:
@@ -201,31 +176,17 @@ def _read_query(engine: duckdb.DuckDBPyConnection, connection: Any, mapping: Map
         cursor.execute(mapping.query)
         names = tidy_names([column[0] for column in cursor.description or ()])
         rows = chain.from_iterable(iter(lambda: cursor.fetchmany(10_000), []))
-        _stage(engine, _as_records(rows, decimal), len(names), work)
+        types = CellTypes()
+        _stage(engine, as_records(rows, decimal, types), len(names), work)
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001 - each driver has errors of its own, and their texts may show the address
         problem = f"the query failed ({type(error).__name__})"
         raise DataError(problem, mend="run it by hand on that connection") from None
-    return Source(name, hash_file(work / "staged.csv"), names, decimal=decimal)
+    return Source(name, hash_file(work / "staged.csv"), names, decimal=decimal, number_texts=types.number_texts)
 
 
 def _open_database(path: Path, start: bytes) -> Any:
     if start.startswith(b"SQLite"):
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
     return duckdb.connect(str(path), read_only=True)
-
-
-def _as_records(rows: Iterator[Any], decimal: str) -> Iterator[Record]:
-    return (("", [_cell_text(cell, decimal) for cell in row]) for row in rows)
-
-
-def _cell_text(cell: object, decimal: str) -> str:
-    """Write a typed cell; numbers beyond the 15 digits that Excel keeps are written so that ids show the loss."""
-    if isinstance(cell, float) and abs(cell) >= EXACT_NUMBERS:
-        return f"{cell:.5E}".replace(".", decimal)
-    if isinstance(cell, float):
-        return str(int(cell)) if cell.is_integer() else repr(cell).replace(".", decimal)
-    if isinstance(cell, datetime):
-        return cell.isoformat(" ")
-    return "" if cell is None else str(cell).lower() if isinstance(cell, bool) else str(cell)

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import duckdb
 
+from rca_lib.audits.formats import NUMBERS, TIMES, create_formats, join_date_and_time, tidy_moments
 from rca_lib.audits.mapping import IDS, MAPPABLE, Mapping, Plan, quote
 from rca_lib.audits.reading import run, run_file
 from rca_lib.audits.tables import AUDITS, PROPORTIONAL_STREAMS
@@ -24,10 +25,13 @@ def create_texts(engine: duckdb.DuckDBPyConnection, plan: Plan, mapping: Mapping
     It has a trimmed text `t_<name>` for every column of audits and `x<n>` for every extra one.
     """
     _declare(engine, mapping)
+    create_formats(engine, mapping)
     run_file(engine, "rules.sql")
     raw = [f"unescape_formula(c{place})" if mended else f"c{place}" for place in range(count)]
     cells = ", ".join(f"clean({cell}) as c{place}" for place, cell in enumerate(raw))
-    texts = [f"{_text(name, plan, mapping)} as t_{name}" for name in MAPPABLE]
+    texts = [f"{_tidy(name, plan, mapping)} as t_{name}" for name in MAPPABLE]
+    moments = {name: _text(name, plan, mapping) for name in TIMES}
+    texts += [f"{_text(name, plan, mapping)} as t_raw_{name}" for name in (*TIMES, *NUMBERS)]
     texts += [f"{_without(f'c{place}', mapping.nulls)} as x{n}" for n, place in enumerate(plan.extras.values())]
     pointed = [f"coalesce(c{n} <> tidy_id(c{n}), false)" for name in IDS for n in _cells_of(plan, name)]
     first = ", ".join(f"c{place}" for place in range(count))
@@ -35,10 +39,14 @@ def create_texts(engine: duckdb.DuckDBPyConnection, plan: Plan, mapping: Mapping
     run(
         engine,
         f"create view cells as select row, rejected, {cells} from raw; "
+        f"create table moments as select row, {', '.join(f'{text} as m_{name}' for name, text in moments.items())} "
+        "from cells limit 0; "
         f"create view texts as select row, rejected, coalesce({first}) as first_text, "
-        f"{' or '.join(pointed) or 'false'} as pointed_id, {', '.join(texts)} from cells; "
+        f"{' or '.join(pointed) or 'false'} as pointed_id, {', '.join(texts)} "
+        "from cells left join moments using (row); "
         f"create view contents as select row, concat_ws(chr(31), {content}) as content from cells",
     )
+    tidy_moments(engine, moments, mapping)
 
 
 def _declare(engine: duckdb.DuckDBPyConnection, mapping: Mapping) -> None:
@@ -68,6 +76,14 @@ def _translate(text: str, spellings: Pairs[str, str], other: str = "null") -> st
     return f"case {text} {cases} else {other} end" if cases else text
 
 
+def _tidy(name: str, plan: Plan, mapping: Mapping) -> str:
+    """Return the SQL of a canonical column's text, moments and numbers brought to few forms."""
+    text = _text(name, plan, mapping)
+    if name not in plan.places or name not in (*TIMES, *NUMBERS):
+        return text
+    return f"coalesce(m_{name}, {text})" if name in TIMES else f"tidy_number({text})"
+
+
 def _text(name: str, plan: Plan, mapping: Mapping) -> str:
     source = plan.places.get(name)
     if source is None:
@@ -76,6 +92,8 @@ def _text(name: str, plan: Plan, mapping: Mapping) -> str:
         return quote(source)
     spelled = mapping.labels if name in LABELS else {}
     parts = [_without(f"c{place}", [word for word in mapping.nulls if word not in spelled]) for place in source]
+    if name in TIMES and len(parts) > 1:
+        return join_date_and_time(parts)
     joined = " || ':' || ".join(f"tidy_id({part})" if name in IDS else part for part in parts)
     return _translate(f"({joined})", mapping.values.get(name, {}), joined)
 

@@ -14,7 +14,9 @@ select
     * replace (
         case when fate = 'kept' and lacks_weight then 'quarantined' else fate end as fate,
         case when lacks_weight then list_append(reasons, 'missing weight') else reasons end as reasons),
-    concat_ws('; ', rejected, mend_of(coalesce(reasons[1], 'missing weight')), 'nearest: ' || near) as suggestion
+    concat_ws('; ', rejected, case when reasons[1] like 'unparseable date %' or reasons[1] like 'not a number %' then
+        '"' || left(unread_text, 60) || '" is not understood' end, mend_of(coalesce(reasons[1], 'missing weight')),
+        'nearest: ' || near) as suggestion
 from (
     select fates.* exclude (weight), needs_weights() and found is null as lacks_weight, found as weight
     from (
