@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +15,17 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
 
 from rca_lib.findings import show
+from rca_lib.reporting.plots.style import can_draw, house_style
 
 SHARES = ("value", "low", "high", "accuracy", "mix_adjusted", "share", "weighted_share", "cumulative", "before",
           "after", "expected", "percent", "probability")  # fmt: skip
 DIFFERENCES = ("contribution", "difference", "part", "minimum_detectable")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one
+WRITTEN = re.compile(r"<!-- (.*?) -->", re.DOTALL)  # a text, before the outlines of its letters
+NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 NOTHING = "Not available: nothing earlier to compare with, or the audits lack the column it needs."
 
 
@@ -44,14 +49,23 @@ def show_figure(plot: Callable[..., Axes], result: object, **options: object) ->
     """
     if result is None:
         return _text(NOTHING)
-    axes = plot(result, **options)
-    buffer = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": "rca"}):
-        # `savefig` would draw all of it once more, for what only raster images need.
-        FigureCanvasSVG(axes.figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    with house_style():
+        axes = plot(result, **options)
+        picture = _print_svg(axes.figure)
+        if not can_draw("".join(WRITTEN.findall(picture))):
+            # The reader's fonts have what ours lacks, and browsers set text from right to left and shape it.
+            picture = _print_svg(axes.figure, fonttype="none")
     alt = " ".join(axes.get_title(loc="left").split()) or "Chart"
     plt.close(axes.figure)
-    return Shown({"image/svg+xml": buffer.getvalue(), "text/plain": alt}, {"image/svg+xml": {"alt": alt}})
+    return Shown({"image/svg+xml": picture, "text/plain": alt}, {"image/svg+xml": {"alt": alt}})
+
+
+def _print_svg(figure: Figure, *, fonttype: str = "path") -> str:
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": fonttype}):
+        # `savefig` would draw all of it once more, for what only raster images need.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None, "Creator": None})
+    return NO_XML.sub("\N{REPLACEMENT CHARACTER}", buffer.getvalue())
 
 
 def show_table(result: object, *, rows: int = 20) -> Shown:
