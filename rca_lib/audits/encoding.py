@@ -10,7 +10,7 @@ import narwhals as nw
 import numpy as np
 import pandas as pd
 
-from rca_lib.audits.counting import COUNTS, MISSING, RARE, collect, column_names, count_errors, keep_proportional
+from rca_lib.audits.counting import COUNTS, MISSING, RARE, column_names, count_errors, keep_proportional
 from rca_lib.findings import DataError
 from rca_lib.stats.cells import Cells, Judged
 
@@ -58,25 +58,6 @@ def count_cells(table: Any, names: Sequence[str], period: str) -> pd.DataFrame:
     return counts
 
 
-def have_repeats(tables: Sequence[Any]) -> bool:
-    """Tell whether an item was judged more than once in a period (audits counted before do not tell).
-
-    Examples
-    --------
-    >>> have_repeats([pd.DataFrame({ITEM: ["a", "b"]}), pd.DataFrame({ITEM: ["c", "c"]})])
-    True
-    """
-    for table in tables:
-        names = column_names(table)
-        if ITEM not in names or {"items", "errors"} <= set(names):
-            return False
-        item = nw.from_native(table).lazy().select(ITEM).drop_nulls()
-        numbers = collect(item.select(nw.col(ITEM).n_unique().alias("items"), nw.len().alias("rows")))
-        if int(numbers["items"].iloc[0]) < int(numbers["rows"].iloc[0]):
-            return True
-    return False
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
     """Two periods in the same codes.
@@ -122,7 +103,8 @@ def _by_item(
     counts: Sequence[pd.DataFrame], names: Sequence[str], orders: Sequence[np.ndarray]
 ) -> tuple[Judged, Judged]:
     """Count by cell and item; an item that is not named is one of its own."""
-    item = pd.factorize(pd.concat([count[ITEM] for count in counts], ignore_index=True))[0]
+    names_of_items = pd.concat([count[ITEM] for count in counts], ignore_index=True)
+    item = pd.factorize(names_of_items.astype(str).where(names_of_items.notna()), sort=True)[0]
     item = np.where(item < 0, item.max() + 1 + np.arange(len(item)), item)
     found = []
     for count, code, order in zip(counts, np.split(item, [len(counts[0])]), orders, strict=True):

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from rca_lib.audits.counting import column_names
-from rca_lib.audits.encoding import ITEM, TRUTH, count_cells, encode_cells, have_repeats, select_audits
+from rca_lib.audits.counting import column_names, items_repeat
+from rca_lib.audits.encoding import ITEM, TRUTH, count_cells, encode_cells, select_audits
 from rca_lib.findings import Estimate, Finding, Grade, Rate, name_slice, show
 from rca_lib.stats.cells import Array
 from rca_lib.stats.decomposition import share_change, split_mix
@@ -230,13 +230,15 @@ def rank_drivers(
     names = tuple(dict.fromkeys([*dimensions, *found]))
     if not names:
         raise ValueError("name at least one dimension")
-    by = (*names, ITEM) if ITEM not in names and have_repeats(tables) else names
+    repeated = ITEM not in names and all(ITEM in known for known in columns) and any(map(items_repeat, tables))
+    by = (*names, ITEM) if repeated else names
     counts = count_cells(tables[0], by, "baseline"), count_cells(tables[1], by, "current period")
     encoded = encode_cells(counts, names)
     names, sizes = tuple(encoded.values), [len(value) for value in encoded.values.values()]
     cluster = names.index("rater") if "rater" in names else len(names) - 1 if sizes[-1] >= MANY_VALUES else None
     alone = [names.index(name) for name in MEASUREMENT if name in names]
-    search = search_slices(*encoded.cells, sizes, cluster=cluster, alone=alone, pairs=max_order > 1, alpha=alpha)
+    options = {"cluster": cluster, "alone": alone, "pairs": max_order > 1, "alpha": alpha, "judged": encoded.judged}
+    search = search_slices(*encoded.cells, sizes, **options)
     return _answer(
         SearchedPeriods(encoded.cells, encoded.plain, encoded.values, encoded.judged, cluster, search), alpha
     )

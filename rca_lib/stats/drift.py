@@ -59,13 +59,15 @@ def find_wandering(shift: Array, error: Array) -> float:
     return variance * (1 + 2.3 / np.sqrt(len(shift)))
 
 
-def thin_cells(cells: Cells, chance: Array) -> Cells:
+def thin_cells(cells: Cells, chance: Array, clumps: Array | float = 1.0) -> Cells:
     """Count cells that scatter beyond chance as fewer audits, as many as tell the same of what cells share.
 
     The scatter is one variance of the log odds for all cells; it is blind to that of cells that tell next to nothing,
-    where it does not matter either.
+    where it does not matter either. `clumps` multiplies the variance of each cell's errors, for items that were judged
+    more than once: what these explain is no scatter.
     """
     info, noise, gap = moments(cells, chance)
+    same, noise = noise is info, noise * clumps
     told = np.flatnonzero(info >= TOLD)
     counts = np.square(info[told]) / noise[told]
     scatter = find_drift(
@@ -75,7 +77,7 @@ def thin_cells(cells: Cells, chance: Array) -> Cells:
         return cells
     thin = 1 / (1 + scatter * np.square(info) / np.maximum(noise, 1e-12))
     items = cells.items * thin
-    return Cells(cells.codes, items, cells.errors * thin, items if noise is info else cells.squares * thin)
+    return Cells(cells.codes, items, cells.errors * thin, items if same else cells.squares * thin)
 
 
 def _usual(means: Array) -> Array:

@@ -42,7 +42,9 @@ class Baseline:
         return self.together[dimensions][1][codes] if dimensions in self.together else np.zeros(len(codes))
 
 
-def fit_baseline(cells: Cells, sizes: tuple[int, ...], *, pairs: Iterable[tuple[int, int]] = ()) -> Baseline:
+def fit_baseline(
+    cells: Cells, sizes: tuple[int, ...], *, pairs: Iterable[tuple[int, int]] = (), clump: float = 1.0
+) -> Baseline:
     """Fit the baseline's error rates to all dimensions at once, shrinking each dimension by its own variance.
 
     Parameters
@@ -54,6 +56,9 @@ def fit_baseline(cells: Cells, sizes: tuple[int, ...], *, pairs: Iterable[tuple[
         The one with most values stands last: it costs least there, be it thousands of raters.
     pairs
         Dimensions that may act together (an interaction); those that do are allowed for, shrunk likewise.
+    clump
+        By how much items that were judged more than once multiply the variance of errors: what they explain is no
+        interaction.
 
     Notes
     -----
@@ -68,7 +73,8 @@ def fit_baseline(cells: Cells, sizes: tuple[int, ...], *, pairs: Iterable[tuple[
     effects, known = _fit_effects(cells, layout, centre)
     parts = np.split(effects, np.cumsum([1, *sizes])[:-1])[1:]
     alone = Baseline(centre + float(effects[0]), tuple(parts), known, {})
-    return replace(alone, together=fit_together(cells, layout, alone.logits(cells.codes), pairs))
+    noisy = cells if clump == 1 else replace(cells, squares=cells.squares * clump)
+    return replace(alone, together=fit_together(noisy, layout, alone.logits(cells.codes), pairs))
 
 
 def _add_half_an_error(cells: Cells) -> Cells:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -11,15 +12,17 @@ from numpy.typing import NDArray
 from scipy.special import expit, gammainc
 from scipy.stats import norm
 
-from rca_lib.stats.cells import Array, Cells, Codes, Layout, lay_out
+from rca_lib.stats.cells import Array, Cells, Codes, Judged, Layout, lay_out
 from rca_lib.stats.drift import thin_cells
 from rca_lib.stats.expected import MANY_VALUES, Baseline, fit_baseline
+from rca_lib.stats.item_clusters import correlate_items, inflate_cells, inflate_slices
 
 SHARES = np.array([0.05, 0.3, 0.25, 0.4])  # of alpha: everywhere, one dimension, one with many values, two dimensions
 WORSE = 3.0  # a test for worse gets so many times the alpha of a test for better
 LEAST_EXPECTED = np.array([3.0, 3.0, 2.0, 3.0])  # errors, by the same kinds; slices with fewer are rare
 RARE_SHARE = 0.1  # of the alpha of a kind goes to its rare slices, where it has others too
 LEAST_ITEMS = 5.0  # audits of a rare slice: fewer cannot come out
+LEAST_DIFFERENT = 10  # items of a slice, where items were judged more than once: fewer say nothing about others
 TWIN = 0.95  # a slice that holds so much of its parent is its parent
 
 
@@ -28,7 +31,8 @@ class Family:
     """The codes of all slices of these dimensions that are tested, and their counts.
 
     `rare` are those of which next to no error is expected: they are tested for worse only, and only where they hold so
-    many errors that they may come out. `silent` is the number of rare ones that do not.
+    many errors that they may come out. `silent` is the number of rare ones that do not. `clump` is by how much items
+    that were judged more than once multiply the variance of their errors.
     """
 
     dimensions: tuple[int, ...]
@@ -39,6 +43,7 @@ class Family:
     items: Array
     errors: Array
     expected: Array
+    clump: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +54,9 @@ class Field:
     tells those of which next to no error is expected; `work` holds the dimensions of the work with few values.
     `penalties` holds, for each tested slice, the log of the number of tests that share its part of alpha: for better,
     for worse. `ratio` is how much the baseline's own noise adds to that of the current audits. `tilt` holds, for each
-    value of the last dimension where it is one of raters, the log of how its share of the work grew.
+    value of the last dimension where it is one of raters, the log of how its share of the work grew. `clumps`,
+    `clumps_of_cells` and `clump` are by how much items that were judged more than once multiply the variance of the
+    errors of each tested slice, of each cell, and of all audits.
     """
 
     after: Cells
@@ -63,6 +70,9 @@ class Field:
     penalties: Array
     ratio: float
     tilt: Array
+    clumps: Array
+    clumps_of_cells: Array | float
+    clump: float
 
     def name(self, place: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the dimensions and the values of the slice at a place."""
@@ -76,24 +86,29 @@ class Field:
 
 
 def open_field(
-    before: Cells, after: Cells, sizes: tuple[int, ...], *, alone: frozenset[int], pairs: bool, alpha: float
+    before: Cells,
+    after: Cells,
+    sizes: tuple[int, ...],
+    *,
+    alone: frozenset[int],
+    pairs: bool,
+    alpha: float,
+    judged: tuple[Judged, Judged] | None = None,
 ) -> Field:
     """Fit the baseline and settle what is tested: slices with enough expected errors that differ from their parents."""
     kinds = list(_kinds(sizes, alone, pairs))
-    two = [dimensions for dimensions, kind in kinds if kind == 3]
-    baseline = fit_baseline(before, sizes, pairs=two)
-    if (thin := thin_cells(before, expit(baseline.logits(before.codes)))) is not before:
-        baseline = fit_baseline(thin, sizes, pairs=two)
+    baseline, correlation = _fit_baseline(before, after, sizes, [one for one, kind in kinds if kind == 3], judged)
     layout, logits = lay_out(after.codes, sizes), baseline.logits(after.codes)
     items_over, errors_over, expected_over = (
         layout.sum_tables(one) for one in (after.items, after.errors, after.items * expit(logits))
     )
-    families = []
+    families, clumps = [], partial(_inflate, after, judged, expit(logits), correlation, sizes)
     for dimensions, kind in kinds[::-1]:  # the largest tables first
         count, expected = items_over(dimensions).ravel(), expected_over(dimensions).ravel()
         parent = np.minimum.outer(*(items_over((one,)) for one in dimensions)).ravel() if kind == 3 else count.sum()
-        own = (count < TWIN * parent) | (kind == 0)
-        families.insert(0, _choose(dimensions, kind, own, count, errors_over(dimensions).ravel(), expected))
+        clump, different = clumps(dimensions, len(count))
+        own = ((count < TWIN * parent) | (kind == 0)) & (different >= LEAST_DIFFERENT)
+        families.insert(0, _choose(dimensions, kind, own, count, errors_over(dimensions).ravel(), expected, clump))
     penalties = _penalties(families, alpha)
     families = [one for one in families if len(one.tested)]
     numbers = np.repeat([one.kind for one in families], [len(one.tested) for one in families]).astype(int)
@@ -101,21 +116,70 @@ def open_field(
     work = tuple(one.dimensions[0] for one in families if one.kind == 1 and one.dimensions[0] not in alone)
     ratio = 1 + float(after.items.sum() / before.items.sum())
     tilt = _tilt(before, after, sizes[-1]) if sizes[-1] >= MANY_VALUES else np.zeros(sizes[-1])
-    return Field(after, layout, baseline, logits, tuple(families), numbers, rare, work, penalties, ratio, tilt)
+    each = np.hstack([np.zeros(0), *(one.clump for one in families)])
+    cells = 1.0 if judged is None else inflate_cells(judged[1], expit(logits), correlation)
+    together = each, cells, float(clumps((), 1)[0][0])
+    return Field(
+        after, layout, baseline, logits, tuple(families), numbers, rare, work, penalties, ratio, tilt, *together
+    )
+
+
+def _inflate(
+    after: Cells,
+    judged: tuple[Judged, Judged] | None,
+    chance: Array,
+    correlation: float,
+    sizes: tuple[int, ...],
+    dimensions: tuple[int, ...],
+    size: int,
+) -> tuple[Array, Array]:
+    """Return by how much items multiply the variance of the errors of each slice, and how many items it holds."""
+    if judged is None:
+        return np.ones(size), np.full(size, np.inf)
+    return inflate_slices(after, judged[1], chance, correlation, dimensions, sizes)
+
+
+def _fit_baseline(
+    before: Cells,
+    after: Cells,
+    sizes: tuple[int, ...],
+    pairs: Sequence[tuple[int, int]],
+    judged: tuple[Judged, Judged] | None,
+) -> tuple[Baseline, float]:
+    """Fit the baseline, and tell by how much errors on one item hang together."""
+    baseline, correlation, clump, clumps = fit_baseline(before, sizes, pairs=pairs), 0.0, 1.0, 1.0
+    if judged is not None:
+        now = fit_baseline(after, sizes, pairs=pairs)
+        chances = [expit(one.logits(cells.codes)) for one, cells in ((baseline, before), (now, after))]
+        correlation = correlate_items((before, after), judged, chances)
+        clump = float(inflate_slices(before, judged[0], chances[0], correlation, (), sizes)[0][0])
+        clumps = inflate_cells(judged[0], chances[0], correlation)
+        baseline = fit_baseline(before, sizes, pairs=pairs, clump=clump)
+    if (thin := thin_cells(before, expit(baseline.logits(before.codes)), clumps)) is not before:
+        baseline = fit_baseline(thin, sizes, pairs=pairs, clump=clump)
+    return baseline, correlation
 
 
 def _choose(
-    dimensions: tuple[int, ...], kind: int, own: NDArray[np.bool_], items: Array, errors: Array, expected: Array
+    dimensions: tuple[int, ...],
+    kind: int,
+    own: NDArray[np.bool_],
+    items: Array,
+    errors: Array,
+    expected: Array,
+    clump: Array,
 ) -> Family:
     """Choose what is tested of these dimensions: slices of their `own` with enough expected errors, and rare ones.
 
     A rare slice is tested where its errors would come out at 1 in 1,000 by themselves; those with fewer could not come
     out at their part of alpha, so to leave them out costs no power, and as `silent` ones they still take their part.
+    Errors on items that were judged more than once count as fewer.
     """
-    rare = own & (expected < LEAST_EXPECTED[kind]) & (items >= LEAST_ITEMS)
-    high = rare & (errors >= 2) & (gammainc(np.maximum(errors, 1), np.maximum(expected, 1e-12)) < 1e-3)
-    tested = np.flatnonzero((own & (expected >= LEAST_EXPECTED[kind])) | high)
-    counts = (one[tested] for one in (items, errors, expected))
+    seen, usual = errors / clump, expected / clump
+    rare = own & (usual < LEAST_EXPECTED[kind]) & (items >= LEAST_ITEMS)
+    high = rare & (seen >= 2) & (gammainc(np.maximum(seen, 1), np.maximum(usual, 1e-12)) < 1e-3)
+    tested = np.flatnonzero((own & (usual >= LEAST_EXPECTED[kind])) | high)
+    counts = (one[tested] for one in (items, errors, expected, clump))
     return Family(dimensions, kind, tested, high[tested], int(rare.sum() - high.sum()), *counts)
 
 
@@ -152,7 +216,8 @@ def _penalties(families: Sequence[Family], alpha: float) -> Array:
     shares = np.where(usual + number > 0, SHARES, 0)
     shares = shares / max(shares.sum(), SHARES.min())
     apart = np.where(usual == 0, 1.0, np.where(number > 0, RARE_SHARE, 0.0))
-    lowest = np.sqrt(-2 * items * np.log1p(-np.minimum(expected / items, 1 - 1e-9)))
+    clump = np.hstack([np.zeros(0), *(one.clump for one in families)])
+    lowest = np.sqrt(-2 * items * np.log1p(-np.minimum(expected / items, 1 - 1e-9)) / clump)
     weight = (1 + WORSE) * usual
     for _ in range(5):
         can = lowest >= norm.isf(alpha * shares * (1 - apart) / np.maximum(weight, 1))[kinds]

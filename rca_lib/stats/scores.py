@@ -64,8 +64,9 @@ def score_slices(field: Field, members: Array, wandering: tuple[float, float] = 
     -----
     The picks' shifts are fitted; what the current audits tell of the model's effects, of raters who drift and of the
     picks then sharpens each slice's gap (the efficient score of a logistic model with random effects). Cells that
-    scatter beyond chance tell less. The score is the signed root of the deviance in which the slice's log odds may have
-    moved as far as all that uncertainty lets them, with the correction for skewness of Pierce and Schafer (1986).
+    scatter beyond chance tell less, and so do items that were judged more than once. The score is the signed root of
+    the deviance in which the slice's log odds may have moved as far as all that uncertainty lets them, with the
+    correction for skewness of Pierce and Schafer (1986).
     """
     members = np.vstack([field.tilt[field.after.codes[-1]], members])
     firm = np.array([TILTED, *([LOOSE] * (len(members) - 1))])
@@ -81,14 +82,15 @@ def score_slices(field: Field, members: Array, wandering: tuple[float, float] = 
     known, columns = _know(field, over, picked, (members * info) @ members.T + np.diag(firm), drift)
     pull = np.concatenate([sum_effects(gap_over, sizes, ())[0], members @ gap])
     (pull, *_), half = np.split(known.halve(np.vstack([pull, effects])[:, columns]), [1])
-    infos = np.maximum(infos, 1e-9)  # where all is an error, or nothing
+    infos, noises = np.maximum(infos, 1e-9), noises * field.clumps  # no information where all is an error, or nothing
     precision = infos - np.square(half).sum(1)
     apart = known.halve(np.eye(len(columns))[sum(sizes[:-1]) + 1 :][1 : len(members)]) @ pull
     clear = precision > 10 * LOOSE
     precision = np.where(clear, precision, 1.0)
     shift = (gaps - half @ pull) / precision
     doubts = [field.baseline.doubt(family.dimensions, family.tested) for family in field.families]
-    error = noises / np.square(infos) + 1 / precision - 1 / infos + np.hstack([np.zeros(0), *doubts])
+    model = (1 / precision - 1 / infos) * field.clumps
+    error = noises / np.square(infos) + model + np.hstack([np.zeros(0), *doubts])
     error = np.where(clear, error + wandering[1] * (field.kinds == 3), np.inf)
     items, errors = np.hstack([np.zeros((2, 0)), *(np.array([one.items, one.errors]) for one in field.families)])
     expected, usual = np.maximum(errors - plain_gaps, 1e-9), ~field.rare
@@ -140,7 +142,7 @@ def _fit(field: Field, members: Array, firm: Array) -> tuple[Field, Array, Array
     shifts = _shift(field.after, field.logits, members, firm, np.zeros(len(members)))
     at = field.logits + shifts @ members
     moved, lost = _moved(field, at)
-    if (thin := thin_cells(field.after, expit(at + moved))) is not field.after:
+    if (thin := thin_cells(field.after, expit(at + moved), field.clumps_of_cells)) is not field.after:
         field = replace(field, after=thin)
     drift = sum(_drift(field, at + moved, lost, margin=0.0).values()) / 2 * (1 - 2 * expit(at))
     shifts = _shift(field.after, field.logits + drift, members, firm, shifts)
@@ -161,7 +163,7 @@ def _shift(after: Cells, logits: Array, members: Array, firm: Array, shifts: Arr
 def _moved(field: Field, logits: Array) -> tuple[Array, int]:
     """Return the shifts of whole dimensions, which may not pass for drift of the raters in them, and their number."""
     few = [family.dimensions for family in field.families if family.kind == 1]
-    shaken = replace(field.after, squares=field.after.squares * field.ratio)
+    shaken = replace(field.after, squares=field.after.squares * field.ratio * field.clump)
     moved = fit_together(shaken, field.layout, logits, few)
     shifts = (shift[field.after.codes[one]] for (one,), (shift, _) in moved.items())
     return sum(shifts, np.zeros(len(logits))), sum(field.layout.sizes[one] - 1 for (one,) in moved)

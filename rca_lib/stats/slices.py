@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, norm
 
-from rca_lib.stats.cells import Array, Cells, Codes
+from rca_lib.stats.cells import Array, Cells, Codes, Judged
 from rca_lib.stats.expected import Baseline
 from rca_lib.stats.field import Field, open_field
 from rca_lib.stats.scores import Scores, score_slices, signed_root
@@ -69,6 +69,7 @@ def search_slices(
     alone: Collection[int] = (),
     pairs: bool = True,
     alpha: float,
+    judged: tuple[Judged, Judged] | None = None,
 ) -> Search:
     """Find the slices of `after` whose error rate is not what `before` leads one to expect.
 
@@ -84,6 +85,8 @@ def search_slices(
         Search pairs of values of two dimensions too.
     alpha
         The chance of naming any slice when none changed.
+    judged
+        The same audits by cell and item, where items were judged more than once.
 
     Notes
     -----
@@ -95,7 +98,7 @@ def search_slices(
     most slices wander by.
     """
     apart = frozenset(alone) | (frozenset() if cluster is None else {cluster})
-    field = open_field(before, after, tuple(sizes), alone=apart, pairs=pairs, alpha=alpha)
+    field = open_field(before, after, tuple(sizes), alone=apart, pairs=pairs, alpha=alpha, judged=judged)
     bold = cache(partial(_score, field))
     wandering = bold(_pick(field, bold, alpha, settle=False)).wandering
     score = cache(partial(_score, field, wandering=wandering)) if any(wandering) else bold
