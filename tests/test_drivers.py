@@ -1,5 +1,7 @@
 """Where? The question, from tables to sentences."""
 
+import time
+
 import duckdb
 import numpy as np
 import pandas as pd
@@ -322,3 +324,38 @@ def test_odd_tables_are_answered_and_excess_lies_in_its_interval(seed):
     assert drivers.mix.value + drivers.rate.value == pytest.approx(drivers.change.value, abs=1e-12)
     assert all(one.excess.low <= one.excess.value <= one.excess.high for one in drivers.named)
     assert drivers.summary() and len(drivers.to_frame()) == len(drivers.named)
+
+
+def _weigh(table, seed, unit=1.0):
+    return table.assign(weight=np.random.default_rng(seed).lognormal(0, 1, len(table)) * unit)
+
+
+def test_weights_in_any_unit_give_the_same():
+    pair = _pair(lambda t: 0.12 * (t["queue"] == "feed"))
+    plain = rank_drivers(*(_weigh(table, 1) for table in pair), ["queue", "language"])
+    for units in ((1e-6, 1e-6), (1e12, 1e12), (1e-30, 1e3), (3.7, 0.1)):
+        other = rank_drivers(
+            *(_weigh(table, 1, unit) for table, unit in zip(pair, units, strict=True)), ["queue", "language"]
+        )
+        assert [one.where for one in other.named] == [one.where for one in plain.named]
+        assert other.named[0].excess.value == pytest.approx(plain.named[0].excess.value)
+        assert (other.change.low, other.p_value) == pytest.approx((plain.change.low, plain.p_value))
+
+
+def test_row_order_does_not_matter_with_weights():
+    pair = [_weigh(table, 2) for table in _pair(lambda t: 0.12 * (t["queue"] == "feed"))]
+    shuffled = [table.sample(frac=1, random_state=3) for table in pair]
+    assert rank_drivers(*shuffled, ["queue", "language"]) == rank_drivers(*pair, ["queue", "language"])
+
+
+def test_twenty_thousand_policies_are_searched_in_seconds():
+    draw = np.random.default_rng(6)
+    tables = []
+    for period in (0, 1):
+        policy = np.where(draw.random(40000) < 0.02, 7, draw.integers(0, 20000, 40000))
+        error = draw.random(40000) < np.where((policy == 7) & (period == 1), 0.5, 0.05)
+        table = {"policy": policy, "queue": draw.choice(QUEUES, 40000), "rater": draw.integers(0, 60, 40000)}
+        tables.append(pd.DataFrame(table | {"error": error.astype(int)}))
+    began = time.process_time()
+    assert [one.where for one in rank_drivers(*tables, ["policy", "queue"]).slices] == [{"policy": "7"}]
+    assert time.process_time() - began < 20

@@ -15,6 +15,7 @@ from rca_lib.findings import DataError
 from rca_lib.stats.cells import Cells, Judged
 
 MOST_VALUES = 2000, 300  # in the dimension with most values, in the others; the rest is read together
+DIGITS = 10  # significant ones of sums of weights
 ITEM = "item_id"
 TRUTH = "truth_version"  # was the audit made under the policy version that was in force at the decision?
 VERSIONS = ("policy_version_decided", "policy_version_audited")
@@ -131,12 +132,19 @@ def _weigh(counts: pd.DataFrame, codes: np.ndarray) -> tuple[Cells, np.ndarray, 
 def _scale(sums: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return weights, those of errors, and squared weights, scaled to the effective number of audits.
 
-    Any unit of the weights gives the same: they are divided by their mean first.
+    Any unit of the weights gives the same: they are divided by their mean first, and sums are rounded, since the last
+    digits depend on the order in which the engine adds up.
     """
     items, _, weights, errors, squares = sums
     if np.array_equal(weights, squares):
         return weights, errors, weights
-    mean = weights.sum() / items.sum()
-    weights, errors, squares = weights / mean, errors / mean, squares / mean / mean
+    mean = _round(weights.sum() / items.sum())
+    weights, errors, squares = (_round(one) for one in (weights / mean, errors / mean, squares / mean / mean))
     scale = weights.sum() / squares.sum()
     return weights * scale, errors * scale, squares * scale**2
+
+
+def _round(values: Any) -> Any:
+    """Round to `DIGITS` significant digits."""
+    place = 10.0 ** (DIGITS - 1 - np.floor(np.log10(np.maximum(np.abs(values), 1e-290))))
+    return np.where(np.asarray(values) == 0, 0.0, np.round(values * place) / place)
