@@ -177,7 +177,8 @@ def measure_quality(
         raise DataError("no audits", rows=0, mend="choose a site and period that have some")
     whole, *others = (_estimate(cells, metric, level) for metric in METRICS)
     over, under, severe = (found and found.rate for found in others)
-    rate, rise = whole.rate, detectable_change(whole.rate.value, whole.rate.items / whole.design_effect)
+    rate, effective = whole.rate, whole.rate.items / whole.design_effect
+    rise = detectable_change(rate.value, effective, degrees=whole.degrees)
     policies, unlisted = _policies(cells, level)
     verdicts, not_judged = _judge_targets(kept, targets, cells, benign, level)
     return Quality(

@@ -30,7 +30,8 @@ Verdict = Literal[
 LEAST_AUDITS = 30  # of each period, from which on false headlines were counted (bench_headlines.py)
 LEAST_EFFECTIVE = 10.0  # independent audits that they must be worth: fewer show no change short of a collapse
 NEAR_DAYS = 14  # before the period begins, in which a change in time still concerns it
-LOOKS = ("level", "time", "place", "mix", "measurement")
+WORK = ("level", "time", "place")
+LOOKS = (*WORK, "mix", "measurement")
 RIVALS = ("stale truth", "auditors", "sampling")
 HALF_NORMAL = float(stats.norm.ppf(0.975))  # half of a 95 % interval, in standard errors
 
@@ -177,7 +178,7 @@ def _weigh(
     work = [one for one in surviving if one.kind not in ("mix", "measurement", *RIVALS)]
     if work:
         return "worse" if _grew(work) else "better"
-    return "not proven" if any(p_value <= alpha for _, p_value, _ in looks) else "steady"
+    return "not proven" if any(p_value <= alpha for name, p_value, _ in looks if name in WORK) else "steady"
 
 
 def _share(causes: Sequence[Any]) -> float:

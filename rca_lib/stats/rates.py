@@ -170,11 +170,15 @@ def two_phase_mean(
 
 @dataclass(frozen=True, slots=True)
 class ClusteredRate:
-    """A rate; `design_effect` is its variance over that of as many independent, equally weighted items."""
+    """A rate; `design_effect` is its variance over that of as many independent, equally weighted items.
+
+    `degrees` of freedom has Student's t for it, infinite where audits are independent.
+    """
 
     rate: Rate
     design_effect: float
     clusters: int
+    degrees: float = np.inf
 
 
 def clustered_rate(
@@ -222,7 +226,7 @@ def clustered_rate(
     low, high = wilson(value * effective, effective, level=level)
     method = "Wilson" if effective >= count * (1 - 1e-9) else "Wilson on effective counts"
     clusters = 0 if cluster is None else len(np.unique(cluster))
-    clustered = clusters > 1 or item is not None
+    clustered, degrees = clusters > 1 or item is not None, np.inf
     if clustered and spread > 0:
         influence = weight * (event - value) / total
         found = cluster_variance(influence, cluster, item, weight=weight)
@@ -232,7 +236,7 @@ def clustered_rate(
             low, high = clopper_pearson(value * counted, counted, level=level)
             method = "Korn–Graubard by cluster" if not found.two_way else "Korn–Graubard by rater and item"
         effective = min(effective, spread / variance)
-    return ClusteredRate(Rate(errors, count, value, low, high, level, method), count / effective, clusters)
+    return ClusteredRate(Rate(errors, count, value, low, high, level, method), count / effective, clusters, degrees)
 
 
 def two_rates_size(before: float, after: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
@@ -264,14 +268,21 @@ def _size(null_variance: float, real_variance: float, change: float, alpha: floa
     return float((spread / change) ** 2)
 
 
-def detectable_change(rate: float, items: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
+def detectable_change(
+    rate: float, items: float, *, alpha: float = 0.05, power: float = 0.8, degrees: float = np.inf
+) -> float:
     """Return the smallest rise of a rate that two samples of so many (effective) items would show; NaN if none would.
+
+    With few clusters Student's t of so many `degrees` of freedom asks for more items than the normal quantile does.
 
     Examples
     --------
     >>> round(detectable_change(0.05, 2213), 4)
     0.02
     """
+
+    needed = (stats.t.isf(alpha / 2, degrees) / stats.norm.isf(alpha / 2)) ** 2
+    items = items / float(needed)
 
     def lack(after: float) -> float:
         return two_rates_size(rate, after, alpha=alpha, power=power) - items

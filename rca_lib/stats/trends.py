@@ -9,6 +9,7 @@ import pandas as pd
 
 from rca_lib.findings import Estimate, Finding, Rate, show
 
+LEAST_STEPS = 8  # of a series in which a change can be dated: twice the shortest level (`cuts.SHORTEST`)
 Level = Rate | Estimate
 Time = str | float
 
@@ -132,20 +133,23 @@ class Trend:
             return "; ".join(tell_change(change) for change in self.changes) + "."
         if len(self.steps) < 2:
             return "Since when: not available, all audits are of one day or step."
+        if len(self.steps) < LEAST_STEPS:
+            return f"Since when: not available, {len(self.steps)} steps are too few; {LEAST_STEPS} are the least."
         spikes = f"; {_tell_spikes(self.outliers)}" if self.outliers else ""
+        rate = self.steps[0].expected
+        if self.unit and self.minimum_detectable.value >= max(rate, 1 - rate):
+            return f"No change is shown in {len(self.steps)} steps; so few audits can show none{spikes}."
         seen = show(self.minimum_detectable.value, self.minimum_detectable.unit)
         return f"No change is shown in {len(self.steps)} steps; one of {seen} half way mostly would be{spikes}."
 
     def findings(self) -> tuple[Finding, ...]:
         """Hand on each change and each spike; "steady" where there is no change."""
-        if len(self.steps) < 2:
-            return (Finding("trend", "steady", self.summary(), "not proven", p_value=1.0),)
-        found = [] if self.changes else [
-            Finding(
-                "trend", "steady", self.summary(), "not proven", self.minimum_detectable, "minimum_detectable",
-                p_value=self.p_value,
-            )
-        ]  # fmt: skip
+        least, path = self.minimum_detectable, "minimum_detectable"
+        if len(self.steps) < LEAST_STEPS:
+            least, path = None, ""
+        found = []
+        if not self.changes:
+            found.append(Finding("trend", "steady", self.summary(), "not proven", least, path, p_value=self.p_value))
         for index, change in enumerate(self.changes):
             grade, path = "likely" if change.recent else "shown", f"changes[{index}].difference"
             since = _since(change.time, *change.interval_times)

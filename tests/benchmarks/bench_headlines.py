@@ -86,7 +86,8 @@ def draw_case(cell: Cell, seed: int, planted: str = "nothing") -> Case:
 
 def make_case(tables: list[pd.DataFrame], periods: list) -> Case:
     """Make the case that `open_case` would of these audits, one table per period."""
-    history, current, baseline = pd.concat(tables, ignore_index=True), tables[-1], tables[-2] if tables[1:] else None
+    history, current = pd.concat(tables, ignore_index=True), tables[-1]
+    baseline = tables[-2] if len(tables) > 1 else None
     rows = len(history)
     ledger = Ledger("memory", "", rows, rows, 0, 0, 0, columns=tuple(history), sites=("here",))
     return Case(
