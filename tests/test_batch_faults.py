@@ -85,6 +85,9 @@ FAULTS = {
         ["import os\nos.mkfifo(output + '/pipe.txt')\nos.symlink('none', output + '/broken.csv')",
          "os.symlink(output + '/../../outside.csv', output + '/outside.csv')"]
     ),
+    "warns": Fault(
+        ["import warnings\nwarnings.warn('mind the <gap>')\nwarnings.warn('twice', FutureWarning)"],
+    ),
     "tells": Fault(
         ["import os\nfrom IPython.display import HTML\nprint(os.environ['RCA_URL'], os.environ['RCA_KEY'])",
          "os.environ['RCA_URL'], os.environ['RCA_KEY']",
@@ -195,6 +198,12 @@ def test_what_no_file_can_hold_becomes_a_question_mark(grid):
     page = (grid.report("bytes") / "report.html").read_text()
     assert "red" in page and "\x1b" not in page
     assert "<script>alert(1)" not in page and "&lt;script&gt;alert(1)" in page
+
+
+def test_a_warning_is_told_without_the_place_in_a_file_of_this_machine(grid):
+    assert grid.printed("warns") == "UserWarning: mind the <gap>\nFutureWarning: twice\n"
+    page = (grid.report("warns") / "report.html").read_text()
+    assert "UserWarning: mind the &lt;gap&gt;" in page and "ipykernel" not in page
 
 
 def test_a_run_sees_nothing_of_another(grid):

@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event, Semaphore, Timer
 from typing import Any
 
+from rca_lib.batch.blotting import find_secrets
 from rca_lib.batch.grid import Run
 from rca_lib.batch.locks import HOME, private_folder
 from rca_lib.batch.publishing import keep_before, publish, sweep, write_failure
@@ -24,7 +25,6 @@ FIXED = {
     **{"PYTHONHASHSEED": "0", "TZ": "UTC", "SOURCE_DATE_EPOCH": "315532800", "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a forked kernel would come too late to choose it
 }
-SECRET = 6  # characters from which a value is blotted out; a shorter one is no secret
 ATTEMPTS = 2  # where a process was killed or did not start
 LOST = Failure("Killed", "the process of this run was killed; it may have needed more memory than there is")
 
@@ -59,9 +59,7 @@ def run_grid(
         raise ValueError(f"the environment variable {unset[0]} is not set")
     if len({run.folder for run in runs}) < len(runs):
         raise ValueError("two runs have the same folder")
-    values = [os.environ[name] for name in environment]
-    # A notebook's file holds what was printed line by line.
-    secrets = tuple(part for value in values for part in (value, *value.splitlines()) if len(part) >= SECRET)
+    secrets = find_secrets(os.environ[name] for name in environment)
     kept_names = [name for name in (*HANDED_ON, *environment) if name in os.environ]
     variables = {name: os.environ[name] for name in kept_names} | FIXED
     outcomes: dict[str, Outcome] = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import logging
 import os
@@ -23,7 +22,9 @@ from nbclient.exceptions import CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 from papermill.exceptions import PapermillExecutionError
 
-from rca_lib.batch.grid import PASSWORD, Run
+from rca_lib.batch import engine
+from rca_lib.batch.blotting import Blotter
+from rca_lib.batch.grid import Run
 from rca_lib.batch.kernels import ForkedKernel, manage_kernel
 from rca_lib.batch.processes import adopt_orphans, end_children, end_with_parent, limit_memory
 from rca_lib.batch.publishing import frame_of, keep_before, list_files, publish, sweep, write_failure
@@ -33,8 +34,8 @@ from rca_lib.reporting.html import export_html
 
 OWED = ("findings.json", "claims.json")
 STARTS_WITHIN = 180  # seconds for a kernel; a busy machine takes long
-# What a secret is blotted out of.
-WRITTEN = (".csv", ".html", ".ipynb", ".json", ".log", ".md", ".svg", ".tsv", ".txt", ".xml", ".yaml", ".yml")
+# A warning as Python prints it: the place in a file of this machine, what it says, the line of code.
+WARNED = re.compile(r"^[^\n]*?:\d+: (\w*Warning: [^\n]*\n?)(?:  [^\n]*\n?)?", re.MULTILINE)
 DEAD = ("DeadKernelError", "NoStart")  # what another attempt may mend
 
 
@@ -67,7 +68,8 @@ def main(*, warm: bool = False) -> None:
         kernel = ForkedKernel(Path(os.environ["RCA_HOME"], "kernels.log")) if warm else None
         _tell(make_report(run, Path(job["out"]), manage_kernel(kernel), job["attempt"], job["secrets"]))
     except Exception as error:  # noqa: BLE001  the runner writes it down
-        _tell({"failure": asdict(Failure(type(error).__name__, str(error))), "again": False})
+        message = Blotter(job["secrets"]).blot(str(error).encode(errors="replace")).decode(errors="replace")
+        _tell({"failure": asdict(Failure(type(error).__name__, message)), "again": False})
     finally:
         end_children()
 
@@ -79,12 +81,13 @@ def make_report(
     started, clock = datetime.now(UTC), time.perf_counter()
     new = sweep(run, out)
     new.mkdir(parents=True)
+    blotter = Blotter(secrets)
+    engine.blot = blotter.blot
     halted = _execute(run, new, manager)
     if halted and halted.exception in DEAD and attempt == 1:
         return {"failure": asdict(halted), "again": True}
     for file in list_files(new):
-        if file.suffix in WRITTEN:
-            file.write_bytes(_blot(file.read_bytes(), secrets))
+        blotter.blot_file(file)
     node = nbformat.read(new / "report.ipynb", as_version=4)
     begun = _tidy(node)
     failure = replace(halted, cell=begun or None) if halted else _fault(run, node, new)
@@ -108,8 +111,11 @@ def _add_history(node: NotebookNode, run: Run, new: Path, out: Path, kept: Mappi
     before = read_json(out / run.before / CLAIMS).get("claims") if good else None
     told = tell_changes(claims, run.before.rpartition("/")[2], before, kept or None)
     place = next((place for place, cell in enumerate(node.cells) if cell.source.startswith("## ")), len(node.cells))
-    cell = nbformat.v4.new_markdown_cell(f"## What changed since the last report?\n\n{told}", id="history")
-    node.cells.insert(place, cell)
+    heading = nbformat.v4.new_markdown_cell("## What changed since the last report?", id="history")
+    # As an output: in Markdown, text from the data could begin a heading or name a picture elsewhere.
+    shown = nbformat.v4.new_output("display_data", {"text/html": told})
+    cell = nbformat.v4.new_code_cell("", outputs=[shown], id="history-told")
+    node.cells[place:place] = [heading, cell]
 
 
 def _tell(answer: object) -> None:
@@ -162,14 +168,6 @@ def _set_alarm(seconds: float) -> None:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
 
-def _blot(text: bytes, secrets: Sequence[str]) -> bytes:
-    for secret in secrets:
-        for said in (secret, html.escape(secret), html.escape(secret, quote=False)):
-            for spelling in (said, json.dumps(said)[1:-1], json.dumps(json.dumps(said)[1:-1])[1:-1]):
-                text = text.replace(spelling.encode(errors="surrogateescape"), b"***")
-    return re.sub(PASSWORD.pattern.encode(), rb"\1***@", text)
-
-
 def _tidy(node: NotebookNode) -> int:
     """Take out the marks and times that Papermill leaves, so that the same run is the same file; count cells begun."""
     node.cells = [cell for cell in node.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", ())]
@@ -179,6 +177,9 @@ def _tidy(node: NotebookNode) -> int:
         begun = number if cell.metadata.pop("papermill", {}).get("start_time") else begun
         if "injected-parameters" in cell.metadata.get("tags", ()):
             cell.id = "injected-parameters"
+        for output in cell.get("outputs", ()):
+            if output.output_type == "stream" and output.name == "stderr":
+                output.text = WARNED.sub(r"\1", output.text)
     return begun
 
 
