@@ -166,7 +166,7 @@ def verify(
     Exit status: 0 if all is verified. 1 if anything is wrong, missing or failed, or the command could not start.
     2 if an option is wrong. 3 if nothing is wrong, but something could not be checked.
     """
-    from rca_lib.reporting.verification import count_verdicts
+    from rca_lib.reporting.verification import count_verdicts, find_status
 
     if claims is not None:
         _verify_claims(claims, data=data, batch=reports[0] if reports else None, mapping=mapping, out=out)
@@ -183,7 +183,7 @@ def verify(
             options = {"data": data, "batch_file": batch, "workers": workers}
             verifications += _verify(folder, options, verbose=verbose, quiet=as_json)
     counts = count_verdicts(verifications)
-    status = 1 if counts["NOT verified"] else 3 if counts["not checkable"] else 0
+    status = find_status(verifications)
     if as_json:
         told = {"verdicts": counts, "status": status, "reports": [one.to_dict() for one in verifications]}
         print(json.dumps(told, indent=1, allow_nan=False))  # noqa: T201  for other programs

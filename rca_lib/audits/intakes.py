@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rca_lib.audits.ledger import OF_THE_EXPORT, Ledger, read_ledger
+from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.findings import DataError
 
 INTAKES = "intakes.json"
+# How the audits are to be read; the rest of a ledger tells of one export.
+SETTINGS = ("label_scale", "label_order", "benign", "time_zone", "columns")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,4 +101,4 @@ def _read_intake(row: dict[str, Any]) -> Intake:
 
 def replace_counts(ledger: Ledger, earlier: Ledger) -> Ledger:
     """Return a ledger with the counts of an earlier export; how the audits are to be read stays."""
-    return replace(ledger, **{name: getattr(earlier, name) for name in OF_THE_EXPORT})
+    return replace(earlier, **{name: getattr(ledger, name) for name in SETTINGS})

@@ -154,5 +154,5 @@ def read_ledger(store: Path) -> Ledger:
         return Ledger.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise DataError(f"{Path(store).name} holds no ledger", mend="take a file in first") from None
-    except (json.JSONDecodeError, TypeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path.name} is damaged: {error}", mend="take the file in again") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import keyword
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -19,6 +19,8 @@ from rca_lib.findings import DataError
 from rca_lib.reporting.html import replace_page
 
 PLAN = "plan.json"
+LIMITS = ("timeout_seconds", "deadline_seconds", "memory_mb")
+LONGEST = 10**7  # seconds or megabytes of a limit
 PLACES = ("store", "output")  # parameters that differ from place to place, and nothing else
 Origin = Literal["batch file", "plan", "assumed"]
 
@@ -65,6 +67,7 @@ def write_plan(folder: Path, store: Path, title: str, runs: Sequence[Run], *, na
             "parameters": {name: value for name, value in run.parameters.items() if name not in PLACES},
             "stage": run.stage,
             "before": run.before,
+            **{name: getattr(run, name) for name in LIMITS},
         }
         for run in entries.values()
     ]
@@ -137,35 +140,34 @@ def _by_folder(runs: Sequence[Run]) -> dict[str, Run]:
 
 
 def _read_run(entry: Mapping[str, Any]) -> Run:
-    texts = {name: entry[name] for name in ("folder", "notebook", "before")}
-    for name, value in texts.items():
-        if not isinstance(value, str):
-            raise ValueError(f"{name} is {value!r}, not a text")
-    site, period, parameters = entry["site"], entry["period"], entry["parameters"]
+    site, period, parameters = entry["site"], entry["period"], dict(entry["parameters"])
     if (site is None) != (period is None) or not all(isinstance(one, str | None) for one in (site, period)):
         raise ValueError("site and period are not two texts")
-    for folder in (texts["folder"], *([texts["before"]] if texts["before"] else [])):
-        parts = PurePosixPath(folder).parts
-        if len(parts) != (1 if site is None else 2) or any(part[:1] in (".", "/") or "\\" in part for part in parts):
-            raise ValueError(f"{folder!r} is no folder of a report")
     if period is not None:
         parse_period(period)
+    depth = 1 if site is None else 2
+    folder, before = _read_folder(entry["folder"], depth), entry["before"] and _read_folder(entry["before"], depth)
     for name, value in parameters.items():
         if not name.isidentifier() or keyword.iskeyword(name) or not _is_plain(value):
             raise ValueError(f"{name!r} is no parameter")
-    # Another notebook than the project's own is named and never run: the name alone is no file.
-    notebook = FOLDER / texts["notebook"] if texts["notebook"] in NOTEBOOKS.values() else Path(texts["notebook"])
-    if notebook.name != texts["notebook"] or Path(texts["notebook"]).is_file():
-        raise ValueError(f"{texts['notebook']!r} is no notebook of the project")
-    return Run(site, period, notebook, texts["folder"], parameters, int(entry["stage"]), before=texts["before"])
+    kind = folder.strip("_") if site is None else "deep_dive"
+    # Another notebook than the project's own is never run: the project's of this kind takes its place.
+    named = (
+        entry["notebook"] if entry["notebook"] in NOTEBOOKS.values() else NOTEBOOKS.get(kind, NOTEBOOKS["deep_dive"])
+    )
+    numbers = {name: entry[name] for name in ("stage", *LIMITS) if entry.get(name) is not None}
+    if not all(type(value) is int and 0 <= value < LONGEST for value in numbers.values()):
+        raise ValueError(f"{numbers} are no limits")
+    return Run(site, period, FOLDER / named, folder, parameters, before=before, **numbers)
+
+
+def _read_folder(folder: object, depth: int) -> str:
+    parts = PurePosixPath(folder).parts if isinstance(folder, str) else ()
+    if len(parts) != depth or any(part[:1] in (".", "/") or "\\" in part for part in parts):
+        raise ValueError(f"{folder!r} is no folder of a report")
+    return str(folder)
 
 
 def _is_plain(value: object) -> bool:
     plain = str | int | float | bool | None
     return isinstance(value, plain) or (isinstance(value, list) and all(isinstance(one, plain) for one in value))
-
-
-def use_project_notebook(run: Run) -> Run:
-    """Return a run with the project's own notebook of its kind."""
-    kind = run.folder.strip("_") if run.site is None else "deep_dive"
-    return replace(run, notebook=FOLDER / NOTEBOOKS.get(kind, NOTEBOOKS["deep_dive"]))

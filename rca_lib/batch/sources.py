@@ -32,6 +32,7 @@ class Source:
 
     `store` holds them, `plan` says which reports there have to be, `intakes` which ledgers there were. `scratch` is a
     private folder. `export` is the file that was taken in again, None where the store of the batch itself is used.
+    `environment` names the variables that notebooks may read: those of the batch file, none without one.
     """
 
     store: Path
@@ -40,6 +41,7 @@ class Source:
     scratch: Path
     export: Path | None = None
     plan_problem: str = ""
+    environment: tuple[str, ...] = ()
     told: str = "the audits as they were taken in (the store _audits of the batch)"
 
     @cached_property
@@ -145,7 +147,8 @@ def open_source(folder: Path, *, data: Path | None = None, batch_file: Path | No
         told += (
             f", with the tables and the plan of {batch_file.name}" if batch_file else ", with the tables of the store"
         )
-        yield Source(store, plan, intakes or read_intakes(store), place, export, problem, told)
+        variables = tuple(name for name in (batch.environment if batch else ()) if name in os.environ)
+        yield Source(store, plan, intakes or read_intakes(store), place, export, problem, variables, told)
 
 
 def _from_store(store: Path, scratch: Path, name: str) -> Source:

@@ -14,7 +14,6 @@ from rca_lib.batch.grid import Run
 from rca_lib.batch.job import STORE
 from rca_lib.batch.leftovers import check_batch
 from rca_lib.batch.locks import hold
-from rca_lib.batch.plan import use_project_notebook
 from rca_lib.batch.publishing import BEFORE
 from rca_lib.batch.records import CLAIMS, RECORD, Outcome
 from rca_lib.batch.runner import run_grid
@@ -171,7 +170,8 @@ class _Work:
         read = self._with_those_they_read([name for name in names if name not in self.done])
         needed = [run for run in runs.values() if whole or run.folder in read]
         on_start(len(names) + whole)
-        run_grid(needed, self.again, workers=workers, force=True, on_progress=lambda ended: self._compare(ended, names))
+        options = {"force": True, "environment": self.source.environment}
+        run_grid(needed, self.again, workers=workers, **options, on_progress=lambda one: self._compare(one, names))
         verifications = [self.done[name] for name in sorted(names)]
         if whole:
             first = check_batch(self.root, self.again, self.source, self.found)
@@ -222,7 +222,7 @@ class _Work:
             self.problems[name] = Check("audits", "not checkable", name, str(problem), "setting")
             return None
         self._place_before(name)
-        return run if run.notebook.is_file() else use_project_notebook(run)
+        return run
 
     def _place_before(self, name: str) -> None:
         """Put what an earlier run said where the runner looks for it; it cannot be derived again."""

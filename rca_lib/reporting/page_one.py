@@ -26,7 +26,7 @@ class Row:
     claims: tuple[tuple[Claim, Grade | str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class PageOne:
     """Page one of a deep dive: the headline and the rows under it, in the order of a manager's questions."""
 
@@ -47,8 +47,8 @@ class PageOne:
     def _repr_html_(self) -> str:
         return render_page(self)
 
-    def __str__(self) -> str:
-        """Read as plain text."""
+    def __repr__(self) -> str:
+        """Read as plain text: what is not on the page does not get into the notebook either."""
         lines = [f"{row.label}: {claim.sentence}" for row in self.rows for claim, _ in row.claims]
         return "\n".join(lines)
 

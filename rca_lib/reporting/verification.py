@@ -24,6 +24,7 @@ Outcome = Literal["exact", "within rounding", "wrong", "not checkable"]
 OUTCOMES: tuple[Outcome, ...] = ("exact", "within rounding", "wrong", "not checkable")
 GOOD = ("exact", "within rounding")
 LARGEST = 256 << 20  # bytes of a file that is read; the largest report of the project's own notebooks has 20 MB
+NUMBERS = re.compile(r"\d[\d.,]*")
 LONGEST = 400  # characters that are quoted of what stood and what is right
 INTAKE_SECTIONS = (PAGE_ONE, "Data used", "Against the period before", "Against the run before")
 Texts = Mapping[str, Any]
@@ -97,6 +98,19 @@ def count_verdicts(verifications: Sequence[Verification]) -> dict[str, int]:
     """Return how many reports are verified, not verified, and not checkable."""
     verdicts = [verification.verdict for verification in verifications]
     return {name: verdicts.count(name) for name in ("verified", "NOT verified", "not checkable")}
+
+
+def find_status(verifications: Sequence[Verification]) -> int:
+    """Return the exit status: 0 if all is verified, 1 if anything is wrong, 3 if something is open and nothing wrong.
+
+    Examples
+    --------
+    >>> exact, wrong, left = (Check("a", outcome, "", "", "file") for outcome in ("exact", "wrong", "not checkable"))
+    >>> [find_status([Verification("", checks)]) for checks in ((exact,), (exact, left), (exact, left, wrong), ())]
+    [0, 3, 1, 3]
+    """
+    counts = count_verdicts(verifications)
+    return 1 if counts["NOT verified"] else 3 if counts["not checkable"] else 0
 
 
 def make_printable(text: object) -> str:
@@ -265,7 +279,10 @@ def _judge_claim(claim: Texts, right: Texts, excuse: str) -> tuple[Outcome, str]
     worded = all(_write(claim.get(name)) == _write(right[name]) for name in ("sentence", "unit", "call"))
     if close and worded and claim.keys() == right.keys():
         return "within rounding", ""
-    return ("not checkable", f"{_tell_claim(right)} ({excuse})") if close and excuse else ("wrong", "")
+    numbers_told = [NUMBERS.findall(str(one.get("sentence"))) for one in (claim, right)]
+    if close and excuse and numbers_told[0] == numbers_told[1]:
+        return "not checkable", f"{_tell_claim(right)} ({excuse})"
+    return "wrong", ""
 
 
 def _compare_page_one(page: str, right: str) -> Iterator[Check]:
