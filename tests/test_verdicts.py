@@ -76,8 +76,8 @@ def test_a_doubled_rate_is_worse_and_its_quiet_twin_is_not():
 
 @pytest.mark.parametrize("judgments", [1, 10])
 def test_quiet_reports_seldom_have_a_headline_that_is_shown(judgments):
-    answers = [ask(draw(seed, size=100, raters=6, judgments=judgments)) for seed in range(12)]
-    # 12 at .05: more than 3 have a probability of .002.
+    answers = [ask(draw(seed, size=100, raters=6, judgments=judgments)) for seed in range(10)]
+    # 10 at .05: more than 3 have a probability of .001.
     assert sum(write_headline(one).grade == "shown" for one in answers) <= 3
 
 
@@ -128,6 +128,16 @@ def test_six_audits_of_a_month_that_is_not_over_say_both():
     tables[2] = tables[2].head(6)
     found = write_headline(ask(tables, Coverage(date(2026, 1, 1), date(2026, 3, 3))))
     assert found.verdict == "too few audits" and "The audits end on 3 Mar 2026" in found.sentence
+
+
+def test_no_comparison_on_page_one_is_marked_shown_where_audits_are_few_or_the_period_is_not_over():
+    tables = draw(4, size=900, rates=(0.05, 0.05, 0.5), until=date(2026, 3, 12))
+    coverage = cover_days(day for table in tables for day in table["day"])
+    for given in (tables, [*tables[:2], tables[2].head(12).assign(label="other")]):
+        page = write_page_one(ask(given, coverage))
+        compared = [row for row in page.rows if row.label in ("Since when", "Where", "Why")]
+        assert page.headline.verdict in ("incomplete period", "too few audits")
+        assert [claim.sentence for row in compared for claim, grade in row.claims if grade == "shown"] == []
 
 
 def test_audits_that_begin_inside_the_period_or_the_baseline_are_told():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,10 @@ from rca_lib.findings import GRADES, Answer, Claim, Estimate, Finding, Grade, Ra
 from rca_lib.questions.actions import tell_dates
 from rca_lib.reporting.deep_dive import Answers, calls
 from rca_lib.reporting.headline import Headline, write_headline
+from rca_lib.reporting.verdicts import Verdict
 
+COMPARED = ("How much", "Since when", "Where", "Why", "What it is not")  # rows that compare with what came before
+CAPS: dict[str, Grade] = {"too few audits": "not proven", "incomplete period": "likely"}  # the most they are marked
 Line = tuple[str, Estimate | Rate, str, str]
 
 
@@ -74,9 +77,18 @@ def write_page_one(answers: Answers, *, alpha: float = 0.05) -> PageOne:
         case.compared_with,
         headline,
         show(answers.quality.accuracy.value, "%"),
-        tuple(row for row in rows if row.claims),
+        tuple(_cap(row, headline.verdict) for row in rows if row.claims),
         answers.findings(),
         case.ledger,
+    )
+
+
+def _cap(row: Row, verdict: Verdict) -> Row:
+    """Mark no comparison as shown where the verdict says that the audits are too few or the period is not over."""
+    if verdict not in CAPS or row.label not in COMPARED:
+        return row
+    return replace(
+        row, claims=tuple((claim, CAPS[verdict] if grade == "shown" else grade) for claim, grade in row.claims)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy import stats
@@ -293,5 +294,6 @@ def detectable_change(
     return float(brentq(lack, smallest, 1.0)) - rate
 
 
+@lru_cache(maxsize=64)
 def _normal(level: float) -> float:
     return float(stats.norm.ppf((1 + level) / 2))
