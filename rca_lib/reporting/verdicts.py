@@ -11,7 +11,7 @@ compared as if it were.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -19,7 +19,8 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from rca_lib.audits.counting import count_errors
+from rca_lib.audits.counting import count_errors, items_repeat
+from rca_lib.audits.slice_changes import compare_slice
 from rca_lib.findings import Estimate, Finding, Grade
 from rca_lib.reporting.deep_dive import Answers
 
@@ -129,10 +130,11 @@ def _looks(answers: Answers) -> Iterator[tuple[str, float, Finding]]:
     dated = [one for one in answers.trend.findings() if one.since and one.kind in ("step", "drift")]
     found = answers.drivers.findings()
     rivals = answers.rivals.findings() if answers.rivals is not None else ()
+    judge = _by_items(answers)
     groups = {
         "level": [(_p_value(one), one) for one in found if one.kind == "change"],
         "time": [(_p_value(one), one) for one in dated if one.since[2] >= begins],
-        "place": [(_p_value(one), one) for one in found if one.kind in ("slice", "everywhere", "measurement")],
+        "place": [(judge(one), one) for one in found if one.kind in ("slice", "everywhere", "measurement")],
         "mix": [(_p_of_interval(one.estimate), one) for one in found if one.kind == "mix"],
         "measurement": [(_p_of_family(one.estimate), one) for one in rivals if one.kind in RIVALS and one.estimate],
     }
@@ -143,6 +145,26 @@ def _looks(answers: Answers) -> Iterator[tuple[str, float, Finding]]:
 
 def _p_value(finding: Finding) -> float:
     return 1.0 if finding.p_value is None else finding.p_value
+
+
+def _by_items(answers: Answers) -> Callable[[Finding], float]:
+    """Return what gives the p-value of a place.
+
+    Where items were judged more than once, few of them can carry a whole slice, and the search knows them as noise
+    only. The slice must then change by itself too, with raters and items as clusters, at a level divided by the number
+    of slices (Bonferroni).
+    """
+    case, drivers = answers.case, answers.drivers
+    if not (items_repeat(case.baseline) or items_repeat(case.current)):
+        return _p_value
+
+    def judge(finding: Finding) -> float:
+        if not finding.where:
+            return max(_p_value(finding), drivers.p_value)
+        alone = compare_slice(case.baseline, case.current, finding.where)
+        return max(_p_value(finding), min(alone.p_value * drivers.tested, 1.0) if alone is not None else 1.0)
+
+    return judge
 
 
 def _p_of_interval(part: Estimate, halves: float = HALF_NORMAL) -> float:
