@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args
 
 Grade = Literal["shown", "likely", "possible", "not proven", "ruled out"]
 GRADES: tuple[str, ...] = get_args(Grade)
+HALF_DIGIT = 0.0005  # from here on a rate reads otherwise than its counts
 NOWHERE: Mapping[str, str] = MappingProxyType({})
 
 
@@ -97,9 +98,10 @@ class Rate:
     method: str = "Wilson"
 
     def __str__(self) -> str:
-        """Read as `6.2 % (5.1 to 7.4; 93 of 1,500)`."""
+        """Read as `6.2 % (5.1 to 7.4; 93 of 1,500)`, and say that it is weighted where the counts do not divide so."""
         interval = f"{show(self.low, '%', bare=True)} to {show(self.high, '%', bare=True)}"
-        return f"{show(self.value, '%')} ({interval}; {self.errors:,.0f} of {self.items:,.0f})"
+        weighted = ", weighted" if self.items and abs(self.value - self.errors / self.items) > HALF_DIGIT else ""
+        return f"{show(self.value, '%')} ({interval}; {self.errors:,.0f} of {self.items:,.0f}{weighted})"
 
     @property
     def unit(self) -> str:
@@ -221,6 +223,26 @@ def count_noun(count: float, noun: str, plural: str = "") -> str:
     return f"{text} {plural or noun + 's'}"
 
 
+def mark_units(frame: Any, **units: str | Sequence[str]) -> Any:
+    """Note the units of a frame's columns beside it, for whoever writes its numbers (`show`).
+
+    Parameters
+    ----------
+    frame
+        A pandas frame; its values are not changed.
+    units
+        By column the unit of its numbers, as in `Estimate`, or one per row; other columns hold bare numbers.
+
+    Returns
+    -------
+    DataFrame
+        The same frame, with the units in `frame.attrs["units"]`.
+    """
+    frame.attrs[UNITS] = {name: unit if isinstance(unit, str) else list(unit) for name, unit in units.items()}
+    return frame
+
+
+UNITS = "units"
 _COUNTED = ("errors", "items", "raters", "rows", "days")
 _DIGITS = {"%": (1, 100), "pp": (1, 100), **dict.fromkeys(_COUNTED, (0, 1))}
 _MOST_DIGITS = 3  # of a share near 0 or 1, in per cent

@@ -62,3 +62,8 @@ def test_one_is_singular_and_all_else_is_plural(count, noun, text):
 def test_a_unit_that_counts_is_singular_for_one(unit):
     assert show(1, unit) == f"1 {unit[:-1]}" and show(2, unit) == f"2 {unit}" and show(1, unit, bare=True) == "1"
     assert str(Estimate(0.9, 0.2, 3.4, unit)) == f"1 {unit[:-1]} (0 to 3)"
+
+
+def test_a_rate_that_its_counts_do_not_give_says_that_it_is_weighted():
+    assert str(Rate(201, 2524, 0.0570, 0.047, 0.068)) == "5.7 % (4.7 to 6.8; 201 of 2,524, weighted)"
+    assert str(Rate(201, 2524, 201 / 2524, 0.069, 0.091)) == "8.0 % (6.9 to 9.1; 201 of 2,524)"

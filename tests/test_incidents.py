@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import combinations
 from types import SimpleNamespace
 
@@ -16,8 +18,10 @@ from rca_lib.audits.periods import parse_period
 from rca_lib.audits.store import Case
 from rca_lib.audits.tables import DIMENSIONS, EVENTS, TARGETS, columns
 from rca_lib.audits.taxonomy_file import read_taxonomy
+from rca_lib.findings import show
 from rca_lib.questions.trend import date_slices
 from rca_lib.reporting.deep_dive import answer_questions
+from rca_lib.reporting.display import show_table
 from rca_lib.reporting.page_one import render_page, write_page_one
 
 POLICIES, QUEUES = ("hate", "spam", "nudity", "violence"), ("text", "image", "video")
@@ -214,3 +218,71 @@ def test_a_period_of_second_audits_only_gets_a_report_that_says_so(number):
 def test_a_stream_column_that_names_nothing_is_as_none_at_all():
     page = _page({"policy": 4.0}, change=lambda audits: audits.assign(stream=None))
     assert page.headline.verdict == "worse" and "none names its stream" in str(page)
+
+
+def _grades(seed, order=("0", "1", "2")):
+    audits = make_audits(seed, per_month=400)
+    truth = np.random.default_rng(seed).integers(3, size=len(audits))
+    off = np.where(audits["error"] == 1, np.where(truth == 2, -1, 1), 0)
+    audits = audits.assign(truth=truth.astype(str), label=(truth + off).astype(str))
+    case = make_case(audits)
+    return replace(case, ledger=replace(case.ledger, label_scale="ordinal", label_order=order, benign=("0",)))
+
+
+def test_grades_are_used_for_agreement_and_kinds_of_error_and_the_page_says_for_what():
+    answers = answer_questions(_grades(1))
+    assert answers.agreement.ac2 is not None and {part.code for part in answers.tagging.what} == {"one_step_off"}
+    assert "Labels are grades (0 < 1 < 2): any difference is an error; agreement" in str(write_page_one(answers))
+
+
+def test_a_scale_that_cannot_be_used_is_said_and_stops_no_report():
+    answers = answer_questions(_grades(1, order=("0", "1")))
+    assert answers.agreement.ac2 is None
+    assert "the distance between grades is not used" in str(write_page_one(answers))
+    case = _grades(1)
+    sets = replace(case, ledger=replace(case.ledger, label_scale="multilabel", label_order=()))
+    assert "Labels are sets" in str(write_page_one(answer_questions(sets)))
+
+
+def test_errors_of_disputes_that_raters_won_are_told_and_count_against_nobody():
+    audits = make_audits(2, {"rater": 10.0})
+    lost = (audits["error"] == 1) & (audits["rater"] == "r-05") & (audits["day"] >= "2026-03-01")
+    answers = answer_questions(make_case(audits.assign(dispute=np.where(lost, "upheld_rater", "none"))))
+    won = int((lost & (audits["stream"] == "random")).sum())
+    assert answers.tagging.disputes_won == won
+    assert f"Disputes decided for the rater: {won} errors of the rate above" in str(write_page_one(answers))
+    assert "r-05" not in [card.rater for card in answers.raters.cards]
+    assert "r-05" in [card.rater for card in answer_questions(make_case(audits)).raters.cards]
+
+
+def test_a_taxonomy_of_other_codes_explains_all_incidents_to_the_end(tmp_path):
+    file = tmp_path / "own.yml"
+    file.write_text(
+        "causes:\n  A: {name: Arbeit, owner: site, controllable_by: site}\n"
+        "  M: {name: Messung, owner: qa, controllable_by: client, measurement: true}\n"
+        "  U: {name: Unbekannt, owner: qa, controllable_by: shared}\nunknown: U\nrules: {}\n",
+        encoding="utf-8",
+    )
+    calendar = make_events(("policy_update", "2026-03-01", "New version of spam", "site=here;policy=spam"))
+    for names in (("policy", "strict auditor"), ("mix", "rater"), ("stale truth",), ("targeted",)):
+        audits = make_audits(0, {name: INCIDENTS[name] for name in names})
+        answers = answer_questions(make_case(audits, taxonomy=read_taxonomy(file), events=calendar))
+        assert {cause.code for cause in answers.causes.causes} <= {"M", "U"} and write_page_one(answers)
+        assert len(answers.actions.actions) == len(answers.causes.causes)
+        assert all(cause.measurement == (cause.code == "M") for cause in answers.causes.causes)
+
+
+@pytest.mark.parametrize("frame", ["rivals", "actions", "causes", "tagging", "quality", "agreement", "trend"])
+def test_tables_write_numbers_in_the_unit_of_the_record_and_not_of_the_columns_name(frame):
+    answers = answer_questions(make_case(make_audits(0, {"strict auditor": 0.25, "policy": 5.0})))
+    shown = show_table(getattr(answers, frame)).data["text/plain"]
+    if frame == "rivals":
+        part = answers.rivals.rivals[1].part
+        assert all(show(one, "pp") in shown for one in (part.value, part.low, part.high))
+    if frame == "actions":
+        (expected,) = [one.expected for one in answers.actions.actions if one.expected]
+        assert show(expected.value, "errors") in shown and "%" not in shown
+    if frame == "agreement":
+        assert show(answers.agreement.percent.value, "%") in shown and f"{answers.agreement.alpha.value:.3g}" in shown
+    percents = [float(one.replace(",", "")) for one in re.findall(r"([\d.,]+) %", shown)]
+    assert all(one <= 100 for one in percents if frame != "causes")

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from matplotlib.colors import to_hex
 
+from rca_lib.audits.cause_codes import code_of
 from rca_lib.audits.taxonomy_file import DEFAULT, read_taxonomy
 from rca_lib.findings import DataError
 from rca_lib.questions.taxonomy import KINDS, tag_errors
@@ -409,3 +410,42 @@ def test_the_picture_hatches_measurement_and_titles_the_answer():
     assert ax.lines[-1].get_ydata()[-1] == pytest.approx(1.0)
     assert len({to_hex(bar.get_facecolor()) for bar in ax.patches}) == 1  # told apart by hatching, not by colour
     plt.close(ax.figure)
+
+
+def test_an_error_whose_dispute_the_rater_won_is_the_measurements_whoever_coded_it():
+    won = {"dispute": "upheld_rater"}
+    rows = _rows({**won, "cause_code": "PPL.KNOW"}, {**won, "cause_code": "MEA.GT_AMBIG"}, won, {"dispute": "pending"})
+    tagging = tag_errors(rows, TAXONOMY)
+    assert [tag.measurement for tag in tagging.tags] == [True, True, True, False]
+    assert [tag.by for tag in tagging.tags][:3] == ["rule:dispute upheld", "person", "rule:dispute upheld"]
+    assert (tagging.disputes_won, tagging.measurement_errors, len(tagging.excused)) == (3, 3, 3)
+
+
+OWN = """
+causes:
+  W: {name: Work, owner: site, controllable_by: site}
+  W.1: {name: Not trained}
+  W.2: {name: Misread}
+  M: {name: Messung, owner: qa, controllable_by: client, measurement: true}
+  X: {name: Unbekannt, owner: qa, controllable_by: shared}
+unknown: X
+rules: {}
+"""
+
+
+def test_a_taxonomy_with_codes_of_its_own_may_say_which_stand_for_events_and_findings(tmp_path):
+    (tmp_path / "own.yml").write_text(OWN + "cause_of: {policy_update: W.1, one rater: W.2}\n", encoding="utf-8")
+    own = read_taxonomy(tmp_path / "own.yml")
+    assert [code_of(own, one) for one in ("policy_update", "one rater", "stale truth", "outage", "")] == [
+        "W.1", "W.2", "M", "X", "X",
+    ]  # fmt: skip
+    (tag,) = tag_errors(_rows({"dispute": "upheld_rater"}), own).tags
+    assert (tag.why, tag.measurement) == ("M", True)
+
+
+@pytest.mark.parametrize(("entry", "word"), [("policy_updat: W.1", "policy_update"), ("policy_update: W.9", "W.")])
+def test_what_a_taxonomy_says_of_events_is_checked_when_it_is_read(tmp_path, entry, word):
+    (tmp_path / "own.yml").write_text(OWN + f"cause_of: {{{entry}}}\n", encoding="utf-8")
+    with pytest.raises(DataError, match="own") as told:
+        read_taxonomy(tmp_path / "own.yml")
+    assert word in told.value.mend

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from rca_lib.findings import DataError, Finding, Rate, show
+from rca_lib.findings import DataError, Finding, Rate, count_noun, show
 
 MUCH_QUARANTINED = 0.05
 DIFFERENT_SITES = 0.01
@@ -71,8 +71,9 @@ class Ledger:
         """Say what became of the rows."""
         of_site = f" of {self.site}" if self.site else ""
         text = (
-            f"{self.rows_read:,} rows{of_site} read from {self.source}: {self.kept:,} kept, {self.quarantined:,} "
-            f"quarantined, {self.exact_duplicates:,} exact duplicates, {self.empty:,} empty."
+            f"{count_noun(self.rows_read, 'row')}{of_site} read from {self.source}: {self.kept:,} kept, "
+            f"{self.quarantined:,} quarantined, {count_noun(self.exact_duplicates, 'exact duplicate')}, "
+            f"{self.empty:,} empty."
         )
         return (
             f"{text} Most often quarantined: {self.reasons[0][0]} ({self.reasons[0][1]:,})." if self.reasons else text

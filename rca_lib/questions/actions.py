@@ -11,7 +11,7 @@ import pandas as pd
 from rca_lib.audits.cause_codes import usual_code
 from rca_lib.audits.periods import Period, period_of
 from rca_lib.audits.taxonomy_file import Taxonomy
-from rca_lib.findings import Estimate, Finding, name_slice, show
+from rca_lib.findings import Estimate, Finding, mark_units, name_slice, show
 
 ACTIONS = {
     "TRN.UPD": ("retrain_group", "Retrain on the update, with the disagreements below as the examples"),
@@ -67,7 +67,8 @@ class Actions:
             }
             for action in self.actions
         ]
-        return pd.DataFrame(rows, columns=["action", "owner", "due", "check", "expected"])
+        frame = pd.DataFrame(rows, columns=["action", "owner", "due", "check", "expected"])
+        return mark_units(frame, due="date", check="date", expected="errors")
 
     def summary(self) -> str:
         """Say what to do."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from rca_lib.audits.ratings import fetch_columns
 from rca_lib.audits.values import check_names, read_wholes, refuse, refuse_other_kind
-from rca_lib.findings import DataError, Finding, Rate
+from rca_lib.findings import DataError, Finding, Rate, count_noun, mark_units
 from rca_lib.stats.rates import clopper_pearson, wilson_rate
 
 Convention = Literal["minitab", "jmp"]
@@ -43,13 +43,14 @@ class Appraisal:
         rows = [(one.rater, kind, getattr(one, kind)) for one in self.raters for kind in ("within", "standard")]
         rows += [("all", kind, getattr(self, kind)) for kind in ("between", "standard")]
         table = [(who, kind, one.errors, one.items, one.value, one.low, one.high) for who, kind, one in rows if one]
-        return pd.DataFrame(table, columns=["rater", "against", "matched", "items", "value", "low", "high"])
+        frame = pd.DataFrame(table, columns=["rater", "against", "matched", "items", "value", "low", "high"])
+        return mark_units(frame, value="%", low="%", high="%")
 
     def summary(self) -> str:
         """Say how far all agree, with each other and with the standard."""
         parts = [f"with each other on {self.between}"] if self.between else []
         parts += [f"with the standard on {self.standard}"] if self.standard else []
-        return f"{len(self.raters):,} raters agree {' and '.join(parts) or 'as far as one rater can'}."
+        return f"{count_noun(len(self.raters), 'rater')} agree {' and '.join(parts) or 'as far as one rater can'}."
 
     def findings(self) -> tuple[Finding, ...]:
         """Return the agreement of all with the standard."""

@@ -14,7 +14,7 @@ from rca_lib.audits.counting import collect, column_names
 from rca_lib.audits.people import count_people
 from rca_lib.audits.ratings import require_columns
 from rca_lib.audits.values import refuse
-from rca_lib.findings import Estimate, Finding
+from rca_lib.findings import Estimate, Finding, count_noun
 from rca_lib.stats.ratios import shrink_ratios, stand_out
 
 HALF = "half of the days"
@@ -58,8 +58,12 @@ class Auditors:
 
     def summary(self) -> str:
         """Say how far auditors differ, and who does."""
-        text = f"{len(self.auditors):,} auditors; on the same decisions the errors they find differ by"
-        text += f" {self.spread.value:.0%} or so. "
+        if len(self.auditors) < 2:
+            return "Not available: one auditor, and nobody to hold against."
+        if not any(one.errors for one in self.auditors):
+            return f"Not available: {count_noun(len(self.auditors), 'auditor')} found no error at all."
+        text = f"{count_noun(len(self.auditors), 'auditor')}; on the same decisions the errors they find differ by"
+        text += f" {self.spread.value:.0%} or so ({self.spread.low:.0%} to {self.spread.high:.0%}). "
         named = [
             f"{one.auditor} finds {one.ratio} times the errors of the others" for one in self.auditors if one.differs
         ]

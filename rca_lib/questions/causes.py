@@ -22,7 +22,7 @@ from rca_lib.audits.scopes import (
     read_scope,
 )
 from rca_lib.audits.taxonomy_file import Taxonomy
-from rca_lib.findings import Answer, Estimate, Finding, Grade, Rate, name_slice
+from rca_lib.findings import Answer, Estimate, Finding, Grade, Rate, mark_units, name_slice
 
 HALF, QUARTER = 0.5, 0.25  # of a change: from where a part explains it, and from where it is worth naming
 MEASURED = ("stale truth", "auditors", "sampling")
@@ -80,7 +80,8 @@ class Causes:
             }
             for cause in self.causes
         ]
-        return pd.DataFrame(rows, columns=["code", "cause", "grade", "share", "where", "since", "event", "owner"])
+        frame = pd.DataFrame(rows, columns=["code", "cause", "grade", "share", "where", "since", "event", "owner"])
+        return mark_units(frame, share="%", since="date")
 
     def summary(self) -> str:
         """Say the causes, or that nothing needs one."""

@@ -11,7 +11,7 @@ import pandas as pd
 from rca_lib.audits.counting import collect, column_names, open_table
 from rca_lib.audits.tables import PROPORTIONAL_STREAMS
 from rca_lib.audits.values import check_names, read_flags, read_wholes, refuse
-from rca_lib.findings import DataError, Estimate, Finding, Rate
+from rca_lib.findings import DataError, Estimate, Finding, Rate, count_noun, mark_units
 from rca_lib.stats.rates import clustered_rate, correct_rate, two_phase_mean, wilson_rate
 
 LEAST = 30  # audited twice: below, nothing is said
@@ -44,11 +44,13 @@ class Correction:
         names = ("observed", "differing", "audit_error", "corrected")
         rows = [(name, getattr(self, name)) for name in names]
         table = [(name, one.value, one.low, one.high) for name, one in rows if one is not None]
-        return pd.DataFrame(table, columns=["measure", "value", "low", "high"])
+        frame = pd.DataFrame(table, columns=["measure", "value", "low", "high"])
+        return mark_units(frame, value="%", low="%", high="%")
 
     def summary(self) -> str:
         """Say what the error rate is as audited, and what is left of it."""
-        text = f"As audited {self.observed} are errors. {self.twice:,} decisions were audited twice"
+        twice = count_noun(self.twice, "decision was", "decisions were")
+        text = f"As audited {self.observed} are errors. {twice} audited twice"
         if self.corrected is None:
             few = f"too few ({LEAST} are needed) to tell the audit's own error"
             return (

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rca_lib.audits.counting import count_errors, fetch_errors, open_table
-from rca_lib.findings import Estimate, Finding, Grade, Rate, count_noun
+from rca_lib.findings import Estimate, Finding, Grade, Rate, count_noun, mark_units
 from rca_lib.stats.clusters import LARGE, STABLE, split_texts
 from rca_lib.stats.rates import clustered_rate, wilson_rate
 from rca_lib.stats.texts import read_texts
@@ -64,7 +64,8 @@ class Disagreements:
         rows = [asdict(one) | dict(zip(ends, astuple(one.share)[2:5], strict=True)) for one in self.clusters]
         for row, one in zip(rows, self.clusters, strict=True):
             row |= {"rate": one.rate.value, "excess": one.excess.value if one.excess else float("nan")}
-        return pd.DataFrame(rows, columns=[*Cluster.__dataclass_fields__, "low", "high"]).drop(columns="terms")
+        frame = pd.DataFrame(rows, columns=[*Cluster.__dataclass_fields__, "low", "high"]).drop(columns="terms")
+        return mark_units(frame, **dict.fromkeys(("share", "low", "high", "rate"), "%"))
 
     def summary(self) -> str:
         """Say what most of the errors are about."""

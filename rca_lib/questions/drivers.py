@@ -13,7 +13,7 @@ from scipy.special import expit
 
 from rca_lib.audits.counting import column_names, items_repeat
 from rca_lib.audits.encoding import ITEM, TRUTH, count_cells, encode_cells, select_audits
-from rca_lib.findings import Estimate, Finding, Grade, Rate, name_slice, show
+from rca_lib.findings import Estimate, Finding, Grade, Rate, mark_units, name_slice, show
 from rca_lib.stats.cells import Array
 from rca_lib.stats.decomposition import share_change, split_mix
 from rca_lib.stats.expected import MANY_VALUES
@@ -116,7 +116,8 @@ class Drivers:
              one.measurement)
             for one in self.named
         ]  # fmt: skip
-        return pd.DataFrame(rows, columns=names.split())
+        shares = dict.fromkeys(("before", "after", "expected", "share"), "%")
+        return mark_units(pd.DataFrame(rows, columns=names.split()), **shares, contribution="pp")
 
     def power_frame(self) -> pd.DataFrame:
         """Return what each slice of one dimension could have shown, the largest first: the least excess named."""

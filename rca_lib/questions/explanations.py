@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from rca_lib.audits.ratings import Ratings, read_truth
-from rca_lib.findings import Estimate, Finding
+from rca_lib.findings import Estimate, Finding, count_noun, mark_units
 from rca_lib.stats.doubts import estimate_shares
 from rca_lib.stats.truths import Judgements, Truths, infer_truths
 
@@ -78,23 +78,30 @@ class Explanations:
             for one in sorted(self.explanations, key=_surest)
             if one.cause != CAUSES[0]
         ]
-        return pd.DataFrame(rows, columns=["item_id", "policy", "truth", "question", "probability"])
+        frame = pd.DataFrame(rows, columns=["item_id", "policy", "truth", "question", "probability"])
+        return mark_units(frame, probability="%")
 
     def ambiguity_frame(self) -> pd.DataFrame:
         """Return a row per policy and pair of labels that is a toss of a coin on some items, the most items first."""
         rows = [(one.policy, one.one, one.other, one.items, *astuple(one.share)[:3]) for one in self.ambiguities]
-        return pd.DataFrame(rows, columns=["policy", "one", "other", "items", "share", "low", "high"])
+        frame = pd.DataFrame(rows, columns=["policy", "one", "other", "items", "share", "low", "high"])
+        return mark_units(frame, share="%", low="%", high="%")
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per disputed item that is told of, the surest first within each cause."""
-        return pd.DataFrame([*self.explanations], columns=[*Explanation.__dataclass_fields__])
+        frame = pd.DataFrame([*self.explanations], columns=[*Explanation.__dataclass_fields__])
+        return mark_units(frame, **{name.replace(" ", "_"): "%" for name in CAUSES})
 
     def summary(self) -> str:
         """Say what the disputed items are, and of how many it cannot be told."""
         if not self.disputed:
-            return "No item is disputed." + f" Nobody rated the items of {self.unrated:,} truths." * (self.unrated > 0)
-        told = self.disputed - self.untold
-        text = f"{told:,} of {self.disputed:,} disputed items were judged by two people or more beside the auditor"
+            rest = f" Nobody rated the items of {count_noun(self.unrated, 'truth')}." if self.unrated else ""
+            return f"No item is disputed.{rest}"
+        told, disputed = (
+            self.disputed - self.untold,
+            count_noun(self.disputed, "disputed item was", "disputed items were"),
+        )
+        text = f"{told:,} of {disputed} judged by two people or more beside the auditor"
         text += "".join(f"; {cause} {share}" for cause, share in self.shares) + "." if told else "."
         if self.untold:
             text += f" Of the other {self.untold:,} it cannot be told: let two more people judge {self.needed:,} of"

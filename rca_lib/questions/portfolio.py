@@ -14,7 +14,7 @@ from scipy import stats
 from rca_lib.audits.counting import column_names, count_errors, items_repeat, keep_proportional, open_table
 from rca_lib.audits.periods import Coverage, cover_days, parse_period, period_of
 from rca_lib.audits.tables import parse_scope
-from rca_lib.findings import DataError, Finding, Rate, join_words, show
+from rca_lib.findings import DataError, Finding, Rate, count_noun, join_words, mark_units, show
 from rca_lib.stats.rates import clustered_rate
 
 MIX = ("queue", "content_type")
@@ -75,13 +75,14 @@ class Portfolio:
             }
             for point in self.points
         ]
-        return pd.DataFrame(rows)
+        return mark_units(pd.DataFrame(rows), **dict.fromkeys(("accuracy", "low", "high", "mix_adjusted"), "%"))
 
     def summary(self) -> str:
         """Say who differs from the rest, who misses a target, and what of it is provisional."""
         told = [f"{point.site} in {point.period} ({point.verdict})" for point in self.points if _differs(point)]
         mix = f", adjusted for {join_words(self.adjusted_for)}" if self.adjusted_for else ""
-        whole = f"{len(self.points)} sites and periods, {show(1 - self.overall, '%')} accurate together{mix}."
+        places = count_noun(len(self.points), "site and period", "sites and periods")
+        whole = f"{places}, {show(1 - self.overall, '%')} accurate together{mix}."
         differ = f"Beyond chance: {join_words(told)}." if told else "None differs from the others beyond chance."
         return " ".join([whole, differ, *self._tell_targets(), *self._tell_limits()])
 

@@ -13,7 +13,7 @@ import pandas as pd
 from rca_lib.audits.counting import collect, column_names, keep_proportional, keep_slice
 from rca_lib.audits.outcomes import count_outcomes, refuse_bad_rows, weigh_heaviest
 from rca_lib.audits.tables import SEVERITY_WEIGHTS, parse_scope
-from rca_lib.findings import DataError, Estimate, Finding, Rate, join_words, name_slice, show
+from rca_lib.findings import DataError, Estimate, Finding, Rate, count_noun, join_words, mark_units, name_slice, show
 from rca_lib.stats.rates import ClusteredRate, clustered_rate, detectable_change, one_rate_size, wilson_rate
 
 METRICS = ("accuracy", "over_enforcement", "under_enforcement", "severity_weighted_accuracy")
@@ -84,8 +84,9 @@ class Quality:
     def summary(self) -> str:
         """Say what the accuracy is, from what, and how the target stands."""
         rate, weights = self.error_rate, "weighted" if self.weighted else "unweighted"
-        raters = f" of {self.raters:,} rater{'s' if self.raters > 1 else ''}" if self.raters else ""
-        text = f"Accuracy {self.accuracy}: {rate.errors:,.0f} errors in {rate.items:,.0f} audits{raters}, {weights}"
+        raters = f" of {count_noun(self.raters, 'rater')}" if self.raters else ""
+        counted = f"{count_noun(rate.errors, 'error')} in {count_noun(rate.items, 'audit')}{raters}"
+        text = f"Accuracy {self.accuracy}: {counted}, {weights}"
         chief = next((verdict for verdict in self.verdicts if verdict.estimate == self.accuracy), None)
         return f"{text}; {chief.target}: {chief.verdict}." if chief else f"{text}."
 
@@ -128,7 +129,8 @@ class Quality:
             rows += [(measure, where, getattr(part, measure)) for measure in measures]
         numbers = ("value", "low", "high", "errors", "items")
         table = [(*row[:2], *(getattr(row[2], number, np.nan) for number in numbers)) for row in rows if row[2]]
-        return pd.DataFrame(table, columns=["measure", "where", *numbers])
+        frame = pd.DataFrame(table, columns=["measure", "where", *numbers])
+        return mark_units(frame, value="%", low="%", high="%")
 
 
 def measure_quality(
@@ -258,7 +260,7 @@ def _name_gaps(cells: pd.DataFrame, benign: Sequence[str]) -> list[str]:
     if "harmless" not in cells or not cells["harmless"].any():
         gaps.append(f"over- and under-enforcement: no truth is {' or '.join(benign)}; name such labels with `benign`")
     if "severity" in cells and (unknown := cells.loc[~cells["severity"].isin(SEVERITY_WEIGHTS), "items"].sum()):
-        gaps.append(f"severity-weighted accuracy leaves out {unknown:,} audits without a known severity")
+        gaps.append(f"severity-weighted accuracy leaves out {count_noun(unknown, 'audit')} without a known severity")
     return gaps
 
 

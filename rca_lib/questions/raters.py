@@ -12,7 +12,7 @@ import pandas as pd
 from rca_lib.audits.counting import count_errors, fetch_errors, keep_proportional
 from rca_lib.audits.people import count_people, leave_out
 from rca_lib.audits.ratings import require_columns
-from rca_lib.findings import NOWHERE, Estimate, Finding, Rate
+from rca_lib.findings import NOWHERE, Estimate, Finding, Rate, count_noun
 from rca_lib.stats.rates import wilson_rate
 from rca_lib.stats.ratios import shrink_ratios, stand_out
 
@@ -100,13 +100,14 @@ class Raters:
     def summary(self) -> str:
         """Say how far raters differ, and whether anybody stands out."""
         told = len(self.raters) - self.few
-        text = f"{told:,} of {len(self.raters):,} raters have {self.minimum} audits or more."
-        if self.spread:
+        text = f"{told:,} of {count_noun(len(self.raters), 'rater has', 'raters have')} {self.minimum} audits or more."
+        if self.spread and told > 1:
             text += f" On the same work their error rates differ by {self.spread.value:.0%} or so; "
             text += (
                 f"{len(self.cards):,} stand out with more errors than expected." if self.cards else "none stands out."
             )
-        text += f" {self.unnamed:,} audits name no rater." * (self.unnamed > 0)
+        if self.unnamed:
+            text += f" {count_noun(self.unnamed, 'audit names', 'audits name')} no rater."
         return text + f" {self.excused:,} audits and items are left out: they count against nobody." * (
             self.excused > 0
         )

@@ -13,7 +13,7 @@ from scipy import sparse, stats
 
 from rca_lib.audits.ratings import Ratings, fetch_by_item, read_ratings, require_columns
 from rca_lib.audits.values import refuse
-from rca_lib.findings import DataError, Estimate, Finding
+from rca_lib.findings import DataError, Estimate, Finding, count_noun, mark_units
 from rca_lib.stats.agreement import Coefficient, agreement, agreement_weights, cross_agreement
 from rca_lib.stats.rates import wilson
 
@@ -67,19 +67,22 @@ class Agreement:
 
     def summary(self) -> str:
         """Say how far they agree, and whether alpha allows to rely on the labels (Krippendorff's .800 and .667)."""
-        text = f"{self.raters:,} raters agree on {self.percent} of {self.items:,} items judged at least twice"
+        people, items = count_noun(self.raters, "rater"), count_noun(self.items, "item")
+        text = f"{people} agree on {self.percent} of {items} judged at least twice"
         if self.alpha is None:
             return f"{text}; agreement beyond chance is undefined, there is one label only."
         low = self.alpha.high < 0.667
         reading = "too little to rely on the labels" if low else "not proven that the labels can be relied on"
-        return f"{text}, alpha {self.alpha}: {'reliable' if self.alpha.low >= 0.8 else reading}."
+        alpha = f"{'ordinal alpha' if self.ac2 else 'alpha'} {self.alpha}"
+        return f"{text}, {alpha}: {'reliable' if self.alpha.low >= 0.8 else reading}."
 
     def findings(self) -> tuple[Finding, ...]:
         """Hand on the agreement and each role's; shown where the interval of the coefficient is above chance."""
         best = "alpha" if self.alpha else "percent"
         found = [("agreement", self.summary(), getattr(self, best), best, self.alpha)]
         for place, role in enumerate(self.by_role):
-            text = f"{role.first.capitalize()} against {role.second} agree on {role.percent} of {role.items:,} items."
+            items = count_noun(role.items, "item")
+            text = f"{role.first.capitalize()} against {role.second} agree on {role.percent} of {items}."
             found.append(("role", text, role.percent, f"by_role[{place}].percent", role.kappa))
         return tuple(
             Finding("reliability", kind, text, "shown" if beyond and beyond.low > 0 else "not proven", estimate, path)
@@ -91,7 +94,9 @@ class Agreement:
         found = [(name, getattr(self, name)) for name in ("percent", "cohen", "fleiss", "alpha", "ac1", "ac2")]
         found += [(f"{role.first} and {role.second}", role.percent) for role in self.by_role]
         rows = [(name, part.value, part.low, part.high) for name, part in found if part is not None]
-        return pd.DataFrame(rows, columns=["measure", "value", "low", "high"])
+        units = [part.unit for _, part in found if part is not None]
+        frame = pd.DataFrame(rows, columns=["measure", "value", "low", "high"])
+        return mark_units(frame, value=units, low=units, high=units)
 
     def slice_frame(self) -> pd.DataFrame:
         """Return a row per part of the items, the least agreement first; percent is a share."""
@@ -101,7 +106,8 @@ class Agreement:
             for one in self.slices
         ]  # fmt: skip
         names = ["where", "items", "percent", "ac1", "alpha", "alpha_low", "alpha_high"]
-        return pd.DataFrame(rows, columns=names).sort_values("alpha", kind="stable", ignore_index=True)
+        frame = pd.DataFrame(rows, columns=names).sort_values("alpha", kind="stable", ignore_index=True)
+        return mark_units(frame, percent="%")
 
 
 def measure_agreement(
@@ -167,7 +173,8 @@ def measure_agreement(
     found = _coefficients(counts, values, scale)
     if len(raters) == 2 and several.all():
         found["cohen"] = cross_agreement(*(_count(table, labels, table.raters == rater) for rater in raters))
-    gaps = [f"{table.unlabelled:,} ratings without a label are left out"] * (table.unlabelled > 0)
+    unlabelled = count_noun(table.unlabelled, "rating without a label is", "ratings without a label are")
+    gaps = [f"{unlabelled} left out"] * (table.unlabelled > 0)
     gaps += ["kappa and alpha are undefined: all ratings are one label"] * (found["alpha"] is None)
     return Agreement(
         items=items,

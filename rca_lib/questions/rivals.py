@@ -14,7 +14,7 @@ from scipy import stats
 from rca_lib.audits.counting import RARE, column_names, count_errors, keep_proportional, keep_slice, open_table
 from rca_lib.audits.encoding import VERSIONS, is_stale
 from rca_lib.audits.sampling import Sampling, describe_sampling
-from rca_lib.findings import NOWHERE, Estimate, Finding, Grade, count_noun, show
+from rca_lib.findings import NOWHERE, Estimate, Finding, Grade, count_noun, mark_units, show
 
 MATERIAL = 0.5  # of a change, or of a slice's excess: from here on a rival explains it
 WORTH_NAMING = 0.25  # of a change that is shown: a part of it
@@ -68,7 +68,8 @@ class Rivals:
             )
             for rival in self.rivals
         ]
-        return pd.DataFrame(rows, columns=["name", "part", "low", "high", "grade"])
+        frame = pd.DataFrame(rows, columns=["name", "part", "low", "high", "grade"])
+        return mark_units(frame, part="pp", low="pp", high="pp")
 
     def summary(self) -> str:
         """Say what each rival comes to."""

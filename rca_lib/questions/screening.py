@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from rca_lib.audits.counting import MISSING
 from rca_lib.audits.tables import parse_scope
-from rca_lib.findings import Finding, name_slice, show
+from rca_lib.findings import Finding, mark_units, name_slice, show
 from rca_lib.stats.changepoints import Segmentation
 from rca_lib.stats.readings import Numbers, Season, check_chance, describe_trend, search_series, take_numbers
 from rca_lib.stats.series import read_series
@@ -65,7 +65,7 @@ class Screen:
                     change.difference.value, change.recent, change.events[0].title if change.events else None,
                 ), strict=True))  # fmt: skip
                 rows.append({**one.where, **found, **tested})
-        return pd.DataFrame(rows)
+        return mark_units(pd.DataFrame(rows), before="%", after="%", difference="pp", minimum_detectable="pp")
 
     @property
     def headline(self) -> str:

@@ -13,34 +13,26 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.inter_rater import cohens_kappa
 
+from rca_lib.audits.cause_codes import code_of
 from rca_lib.audits.counting import fetch_errors, open_table
+from rca_lib.audits.error_kinds import KINDS, derive_kinds, refuse_rows
 from rca_lib.audits.learned_causes import READS, LearnedCauses, ask_model
 from rca_lib.audits.tables import AUDITS, SEVERITY_WEIGHTS, columns, parse_scope
 from rca_lib.audits.taxonomy_file import NO_EVENTS, Cause, Rule, Taxonomy, ask_rules
-from rca_lib.findings import DataError, Estimate, Finding, Grade, Rate
+from rca_lib.findings import HALF_DIGIT, Estimate, Finding, Grade, Rate, count_noun, mark_units
 from rca_lib.stats.rates import clustered_rate
 from rca_lib.stats.texts import read_texts
 
+WON = "upheld_rater"  # what `dispute` says where the rater was right and the truth wrong
 FAIR_KAPPA = 0.4  # up to here agreement is at most fair (Landis and Koch 1977)
-KINDS = {
-    "over_enforcement": "Over-enforcement (benign, yet acted on)",
-    "under_enforcement": "Under-enforcement (violating, yet let through)",
-    "wrong_policy": "Wrong policy (violating, under another policy)",
-    "wrong_label": "Wrong label",
-    "wrong_action": "Wrong action or severity (right label)",
-    "wrong_escalation": "Wrong escalation (missed or needless)",
-    "incomplete": "Incomplete (no label)",
-    "one_step_off": "One step off on the scale",
-    "more_steps_off": "Two or more steps off on the scale",
-    "technical": "Technical (right judgement, wrong outcome)",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Tag:
-    """One error: what it is, the code of its cause, `by` whom (person, rule:NAME, model or none) and how sure that is.
+    """One error: what it is, the code of its cause, `by` whom and how sure that is.
 
-    `measurement`: the cause is the truth's or the sample's, no rater's.
+    `by` is person, dispute (the rater's was upheld), rule:NAME, model or none. `measurement`: the cause is the truth's
+    or the sample's, no rater's.
     """
 
     audit_id: str
@@ -71,7 +63,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Tagging:
-    """The errors by kind, cause, owner and control: the largest part first, what is not determined last.
+    """The errors by kind, cause, owner and control: the largest share first, what is not determined last.
 
     Shares are of all errors, design-weighted, with intervals that allow for rater clusters. `measurement_errors` never
     count against a rater. `coded_by` counts who gave the causes; `not_available` names the rules that were not asked.
@@ -85,6 +77,7 @@ class Tagging:
     by_control: tuple[Part, ...]
     undetermined: int
     measurement_errors: int
+    disputes_won: int
     measurement_share: Rate | None
     coder_kappa: Estimate | None
     model: LearnedCauses | None
@@ -92,6 +85,11 @@ class Tagging:
     coded_by: tuple[tuple[str, int], ...]
     not_available: tuple[str, ...]
     tags: tuple[Tag, ...]
+
+    @property
+    def weighted(self) -> bool:
+        """Whether shares read otherwise than counts do, because audits carry weights."""
+        return any(abs(part.share.value - part.errors / self.errors) > HALF_DIGIT for part in self.why)
 
     @property
     def excused(self) -> tuple[str, ...]:
@@ -103,20 +101,27 @@ class Tagging:
         ends = ("share", "low", "high")
         rows = [asdict(part) | dict(zip(ends, astuple(part.share)[2:5], strict=True)) for part in self.why]
         frame = pd.DataFrame(rows, columns=[*Part.__dataclass_fields__, "low", "high"])
-        return frame.assign(cumulative=frame["share"].astype(float).cumsum())
+        frame = frame.assign(cumulative=frame["share"].astype(float).cumsum())
+        return mark_units(frame, **dict.fromkeys(("share", "low", "high", "weighted_share", "cumulative"), "%"))
 
     def summary(self) -> str:
         """Say which kind prevails, who gave causes, and which cause prevails."""
         if not self.errors:
             return "No errors: nothing to tag."
-        people, learned, silent = (dict(self.coded_by).get(by, 0) for by in ("person", "model", "none"))
-        text = f"{self.errors:,} errors, most often {self.what[0].name}: {self.what[0].share}. Causes: {people:,} coded"
-        text += f" by people, {self.errors - people - learned - silent:,} hinted at by rules, {learned:,} by a model,"
+        by = dict(self.coded_by)
+        people, learned, silent, settled = (by.get(name, 0) for name in ("person", "model", "none", "dispute"))
+        hinted = self.errors - people - learned - silent - settled
+        text = f"{count_noun(self.errors, 'error')}, most often {self.what[0].name}: {self.what[0].share}."
+        text += f" Causes: {people:,} coded by people, {hinted:,} hinted at by rules, {learned:,} by a model,"
+        text += f" {settled:,} settled by disputes," if settled else ""
         text += f" {silent:,} without a hint."
         if self.undetermined < self.errors:
             text += f" Most often {self.why[0].name}: {self.why[0].share}."
         if self.measurement_errors:
-            text += f" {self.measurement_errors:,} point at the truth or the sample and count against no rater."
+            text += (
+                f" Counted against no rater: {count_noun(self.measurement_errors, 'error')} of the truth or the sample."
+            )
+        text += " Shares are weighted to all decisions, counts are not." * self.weighted
         text += f" Two coders agree at kappa {self.coder_kappa}." if self.coder_kappa else ""
         text += f" {str(self.model).capitalize()}" if self.model else ""
         return text + (f" (kappa {self.model_kappa})." if self.model_kappa else "." * (self.model is not None))
@@ -157,9 +162,10 @@ def tag_errors(
 ) -> Tagging:
     """Tag every error with its kind and, where people or rules give one, its cause.
 
-    People's codes (`cause_code`, else `cause2_code`) win, with confidence 1, or 0.5 where the two differ; then the
-    rules speak in their order, with their own confidence; then a model learned from the errors that people coded, where
-    it is sure enough; the rest is not determined.
+    A dispute that was decided for the rater (`dispute` is upheld_rater) settles that the truth was wrong. Else people's
+    codes (`cause_code`, else `cause2_code`) win, with confidence 1, or 0.5 where the two differ; then the rules speak
+    in their order, with their own confidence; then a model learned from the errors that people coded, where it is sure
+    enough; the rest is not determined.
 
     Parameters
     ----------
@@ -194,18 +200,16 @@ def tag_errors(
     [('over_enforcement', 'PPL.SLIP', 'rule:comment tells of a slip')]
     """
     open_table(audits, needs=("audit_id", "label", "truth"))
-    scoped = {name for scope in events["scope"] for name in parse_scope(scope)}
-    rows = fetch_errors(audits, sorted({*columns(AUDITS), *scoped}))
-    rows = rows.sort_values("audit_id", ignore_index=True, kind="stable")
-    what = _derive_kinds(rows, benign, scale)
+    rows = _fetch_rows(audits, events)
+    what = derive_kinds(rows, benign, scale)
     codes = [_read_codes(rows, name, taxonomy) for name in ("cause_code", "cause2_code")]
     gaps = {name: _find_gap(rule, rows, events) for name, rule in taxonomy.rules.items()}
     hints = ask_rules({name: rule for name, rule in taxonomy.rules.items() if not gaps[name]}, rows, events)
     learned, model = _learn(rows, codes, hints, taxonomy, coded, confidence, seed)
-    tags = tuple(map(partial(_tag, taxonomy), rows["audit_id"].astype(str), what, *codes, hints, learned))
-    causes = [taxonomy.causes[tag.why] for tag in tags]
-    given = [cause if cause.code != taxonomy.unknown else None for cause in causes]
-    measured = np.array([cause.measurement for cause in causes], bool)
+    won = (read_texts(rows, "dispute") == WON).tolist()
+    tags = tuple(map(partial(_tag, taxonomy), rows["audit_id"].astype(str), what, *codes, hints, learned, won))
+    given = [taxonomy.causes[tag.why] if tag.why != taxonomy.unknown else None for tag in tags]
+    measured = np.array([tag.measurement for tag in tags], bool)
     return Tagging(
         errors=len(rows),
         what=_divide(rows, what, KINDS),
@@ -214,6 +218,7 @@ def tag_errors(
         by_control=_divide(rows, [cause.controllable_by if cause else "" for cause in given]),
         undetermined=given.count(None),
         measurement_errors=int(measured.sum()),
+        disputes_won=sum(won),
         measurement_share=_share(rows, measured) if len(rows) else None,
         coder_kappa=_agree(*codes),
         model=model,
@@ -224,6 +229,13 @@ def tag_errors(
     )
 
 
+def _fetch_rows(audits: Any, events: pd.DataFrame) -> pd.DataFrame:
+    """Fetch the errors in the order of their audits, with all columns that rules and scopes of events may read."""
+    scoped = {name for scope in events["scope"] for name in parse_scope(scope)}
+    rows = fetch_errors(audits, sorted({*columns(AUDITS), *scoped}))
+    return rows.sort_values("audit_id", ignore_index=True, kind="stable")
+
+
 def _lead(path: str, parts: Sequence[Part], words: str, grade: Grade) -> Finding:
     sentence = f"{words}: {parts[0].name}, {parts[0].share} of the errors."
     return Finding("taxonomy", path.removeprefix("by_"), sentence, grade, parts[0].share, f"{path}[0].share")
@@ -232,15 +244,9 @@ def _lead(path: str, parts: Sequence[Part], words: str, grade: Grade) -> Finding
 def _read_codes(rows: pd.DataFrame, name: str, taxonomy: Taxonomy) -> np.ndarray:
     codes = read_texts(rows, name).str.strip()
     wrong = (codes != "") & ~codes.isin(list(taxonomy.causes))
-    _refuse(rows, name, wrong, "a cause code is not in the taxonomy", "add it to the taxonomy")
+    refuse_rows(rows, name, wrong, "a cause code is not in the taxonomy", "add it to the taxonomy")
     # Who codes only the unknown bone says no more than the unknown code.
     return codes.replace(taxonomy.causes[taxonomy.unknown].bone, taxonomy.unknown).to_numpy(object)
-
-
-def _refuse(rows: pd.DataFrame, name: str, wrong: pd.Series, problem: str, mend: str) -> None:
-    if wrong.any():
-        first = rows.loc[wrong, ["audit_id", name]].iloc[0].to_dict()
-        raise DataError(problem, column=name, rows=int(wrong.sum()), first=first, mend=f"{mend}, or mend the column")
 
 
 def _find_gap(rule: Rule, rows: pd.DataFrame, events: pd.DataFrame) -> str:
@@ -281,41 +287,24 @@ def _learn(
 
 
 def _tag(
-    taxonomy: Taxonomy, audit_id: str, what: str, first: str, second: str, rule: str, learned: tuple[str, float]
+    taxonomy: Taxonomy,
+    audit_id: str,
+    what: str,
+    first: str,
+    second: str,
+    rule: str,
+    learned: tuple[str, float],
+    won: bool,
 ) -> Tag:
-    why, by, sure = taxonomy.unknown, "none", 0.0
-    if first or second:
-        why, by, sure = first or second, "person", 0.5 if first and second and first != second else 1.0
-    elif rule:
-        why, by, sure = taxonomy.rules[rule].cause, f"rule:{rule}", taxonomy.rules[rule].confidence
-    elif learned[0]:
-        why, by, sure = learned[0], "model", learned[1]
-    return Tag(audit_id, what, why, by, sure, taxonomy.causes[why].measurement)
-
-
-def _derive_kinds(rows: pd.DataFrame, benign: Sequence[str], scale: Sequence[str]) -> list[str]:
-    label, truth, action, true_action = (read_texts(rows, name) for name in ("label", "truth", "action", "true_action"))
-    if scale:
-        for name, values in (("label", label), ("truth", truth)):
-            _refuse(rows, name, (values != "") & ~values.isin(scale), f"{name} is not on the scale", "complete `scale`")
-    place = {value: step for step, value in enumerate(scale)}
-    steps = (label.map(place) - truth.map(place)).abs()
-    same, passed, harmless = label == truth, label.isin(benign), truth.isin(benign)
-    differs = same & (action != true_action) & (action != "") & (true_action != "")
-    moderated = ~read_texts(rows, "workflow").isin(["annotation", "search_eval"])
-    raised = [values.str.casefold().str.startswith("escalat") for values in (label, truth, action, true_action)]
-    kinds = {
-        "incomplete": label == "",
-        "wrong_escalation": (raised[0] != raised[1]) | (differs & (raised[2] != raised[3])),
-        "wrong_action": differs,
-        "technical": same,
-        "one_step_off": steps == 1,
-        "more_steps_off": steps > 1,
-        "over_enforcement": harmless & ~passed,
-        "under_enforcement": passed & ~harmless,
-        "wrong_policy": moderated & (read_texts(rows, "policy") != ""),
-    }
-    return np.select([mask.to_numpy(bool) for mask in kinds.values()], list(kinds), "wrong_label").tolist()
+    given = [(first or second, "person", 0.5 if first and second and first != second else 1.0)]
+    given += [(taxonomy.rules[rule].cause, f"rule:{rule}", taxonomy.rules[rule].confidence)] if rule else []
+    given += [(learned[0], "model", learned[1])]
+    given = [one for one in given if one[0]]
+    if won:  # whoever says otherwise did not know how the dispute ended
+        given = [one for one in given if taxonomy.causes[one[0]].measurement and one[1] != "model"]
+        given.append((code_of(taxonomy, "dispute"), "dispute", 1.0))
+    why, by, sure = next(iter(given), (taxonomy.unknown, "none", 0.0))
+    return Tag(audit_id, what, why, by, sure, won or taxonomy.causes[why].measurement)
 
 
 def _divide(

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import stats
 
 from rca_lib.audits.ratings import Ratings, read_ratings, read_truth
-from rca_lib.findings import Estimate, Finding
+from rca_lib.findings import Estimate, Finding, count_noun, mark_units
 from rca_lib.stats.rates import mean_chance
 from rca_lib.stats.truths import Truths, infer_truths
 
@@ -54,10 +54,11 @@ class InferredTruth:
         others[place] = -1
         second = labels[others.argmax(1)] if len(labels) > 1 else ""
         ratings = np.bincount(self.table.item, minlength=len(best))
-        return pd.DataFrame(
+        frame = pd.DataFrame(
             {"item_id": self.table.items, "label": labels[best], "probability": chances[place], "runner_up": second,
              "ratings": ratings}
         )  # fmt: skip
+        return mark_units(frame, probability="%")
 
     def rater_frame(self) -> pd.DataFrame:
         """Return a row per rater, by name: `accuracy` with `low` and `high`, and the label most often given wrongly."""
@@ -66,14 +67,17 @@ class InferredTruth:
              one.given)
             for one in self.rater_quality
         ]  # fmt: skip
-        return pd.DataFrame(rows, columns=["rater", "role", "ratings", "accuracy", "low", "high", "truth", "given"])
+        frame = pd.DataFrame(rows, columns=["rater", "role", "ratings", "accuracy", "low", "high", "truth", "given"])
+        return mark_units(frame, accuracy="%", low="%", high="%")
 
     def summary(self) -> str:
         """Say how many items, and how sure their truth is."""
-        text = f"{self.items:,} items, {len(self.rater_quality):,} raters: the label inferred is right in"
+        items, raters = count_noun(self.items, "item"), count_noun(len(self.rater_quality), "rater")
+        text = f"{items}, {raters}: the label inferred is right in"
         text += f" {self.expected_accuracy:.1%} of them by its own account."
         if self.single:
-            text += f" {self.single:,} items were judged once; of these it is that rater's usual accuracy."
+            once = count_noun(self.single, "item was", "items were")
+            text += f" {once} judged once; of these it is that rater's usual accuracy."
         return text
 
     def findings(self) -> tuple[Finding, ...]:
@@ -165,14 +169,13 @@ class TruthReview:
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per truth, the likeliest to be wrong first."""
-        return pd.DataFrame([*self.suspects], columns=[*Suspect.__dataclass_fields__])
+        return mark_units(pd.DataFrame([*self.suspects], columns=[*Suspect.__dataclass_fields__]), probability="%")
 
     def summary(self) -> str:
         """Say how many truths are in doubt, and how many were reviewed."""
         if not self.reviewed:
-            text = (
-                f"No truth could be reviewed: {self.alone:,} items were judged by one person at most beside the auditor"
-            )
+            alone = count_noun(self.alone, "item was", "items were")
+            text = f"No truth could be reviewed: {alone} judged by one person at most beside the auditor"
             return text + f", and nobody rated the items of {self.unrated:,} more" * (self.unrated > 0) + "."
         doubtful = sum(one.probability > SUSPECT for one in self.suspects)
         text = f"{doubtful:,} of {self.reviewed:,} truths are more likely wrong than right, or their policy is unclear;"

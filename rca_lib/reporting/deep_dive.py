@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from rca_lib.audits.counting import count_steps, has_values
+from rca_lib.audits.error_kinds import read_grades
 from rca_lib.audits.ratings import ratings_from_audits
 from rca_lib.audits.sampling import Sampling, describe_sampling
 from rca_lib.audits.scopes import widen_scopes
@@ -88,12 +89,13 @@ def answer_questions(case: Case, *, alpha: float = 0.05, seed: int = 0) -> Answe
         dates = date_slices(case.history, drivers.slices, alpha=alpha, seed=seed)
     if case.baseline is not None:
         rivals = weigh_rivals(case.sample_before, case.sample, slices=drivers.slices if drivers else ())
+    ratings = ratings_from_audits(case.sample, case.ratings)
+    grades = read_grades(case.ledger, ratings)
     tagging = tag_errors(
-        case.current, case.taxonomy, events=case.events, benign=case.benign, coded=case.history, seed=seed
+        case.current, case.taxonomy, events=case.events, benign=case.benign, scale=grades, coded=case.history, seed=seed
     )
     disagreements = cluster_disagreements(case.current, baseline=case.baseline, seed=seed)
-    ratings = ratings_from_audits(case.sample, case.ratings)
-    agreement = measure_agreement(ratings)
+    agreement = measure_agreement(ratings, scale="ordinal" if grades else "nominal", categories=grades or None)
     explanations = explain_disagreements(ratings, case.current)
     excused = {"audit_id": tagging.excused, "item_id": explanations.excused}
     raters = rank_raters(case.current, excused=excused)

@@ -17,12 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
-from rca_lib.findings import show
+from rca_lib.findings import UNITS, count_noun, show
 from rca_lib.reporting.plots.style import can_draw, house_style
 
-SHARES = ("value", "low", "high", "accuracy", "mix_adjusted", "share", "weighted_share", "cumulative", "before",
-          "after", "expected", "percent", "probability")  # fmt: skip
-DIFFERENCES = ("contribution", "difference", "part", "minimum_detectable")
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one
 WRITTEN = re.compile(r"<!-- (.*?) -->", re.DOTALL)  # a text, before the outlines of its letters
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -69,17 +66,19 @@ def _print_svg(figure: Figure, *, fonttype: str = "path") -> str:
 
 
 def show_table(result: object, *, rows: int = 20) -> Shown:
-    """Show a frame, or the `to_frame()` of a result, as a table; text is escaped, shares read as per cent."""
+    """Show a frame, or the `to_frame()` of a result, as a table; text is escaped, numbers are written in their units.
+
+    The units are those the result noted (`mark_units`): what a column is called says nothing of them.
+    """
     if result is None:
         return _text(NOTHING)
     frame = result if isinstance(result, pd.DataFrame) else result.to_frame()
     if frame.empty:
         return _text("Nothing to list.")
-    units = dict.fromkeys(SHARES, "%") | dict.fromkeys(DIFFERENCES, "pp")
-    text = pd.DataFrame({name: [_cell(value, units.get(name)) for value in frame[name].head(rows)] for name in frame})
+    text = pd.DataFrame({name: _write_column(frame, name, rows) for name in frame})
     text.columns = [str(name).replace("_", " ") for name in text.columns]
     page = text.to_html(index=False, escape=True, border=0, classes="numbers", justify="unset")
-    rest = f"<p>{len(frame) - rows:,} more rows.</p>" if len(frame) > rows else ""
+    rest = f"<p>{count_noun(len(frame) - rows, 'more row')}.</p>" if len(frame) > rows else ""
     return Shown({"text/html": page + rest, "text/plain": text.to_string(index=False)}, {})
 
 
@@ -99,11 +98,19 @@ def _text(words: str) -> Shown:
     return Shown({"text/html": f"<p class='answer'>{html.escape(words)}</p>", "text/plain": words}, {})
 
 
-def _cell(value: object, unit: str | None) -> str:
+def _write_column(frame: pd.DataFrame, name: str, rows: int) -> list[str]:
+    units, values = frame.attrs.get(UNITS, {}).get(name, ""), frame[name].head(rows)
+    each = [units] * len(values) if isinstance(units, str) else units[: len(values)]
+    return [_cell(value, unit) for value, unit in zip(values, each, strict=True)]
+
+
+def _cell(value: object, unit: str) -> str:
     if not isinstance(value, (Mapping, tuple, list)) and pd.isna(value):
         return "–"
     if isinstance(value, pd.Timestamp) and value == value.normalize():
         return f"{value:%Y-%m-%d}"
+    if unit == "date" and isinstance(value, str):
+        return show(value, unit)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

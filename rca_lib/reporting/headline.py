@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from rca_lib.findings import Estimate, Finding, Grade, Rate, name_slice, show
+from rca_lib.findings import Estimate, Finding, Grade, Rate, count_noun, name_slice, show
 from rca_lib.questions.causes import Cause
 from rca_lib.reporting.deep_dive import Answers
 from rca_lib.reporting.verdicts import LEAST_AUDITS, LEAST_EFFECTIVE, Judgement, Verdict, reach_verdict
@@ -57,7 +57,7 @@ def _tell_few(answers: Answers, judgement: Judgement) -> Told:
     """Say how many audits there are, how many it takes, and what fewer would miss."""
     now, before, accuracy = judgement.now, judgement.before, answers.quality.accuracy
     least = f"{LEAST_AUDITS} in each period are the least"
-    counted = f"{now.audits:,} audit{'s' if now.audits != 1 else ''}"
+    counted = count_noun(now.audits, "audit")
     against = f" against {before.audits:,} before" if before is not None else ""
     if now.audits >= LEAST_AUDITS and (before is None or before.audits >= LEAST_AUDITS):
         worth = min(one.effective for one in (now, before) if one is not None)

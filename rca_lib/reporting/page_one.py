@@ -202,9 +202,12 @@ def _confidence(answers: Answers) -> Iterator[Line]:
     yield from _found(answers.correction, "correction", "corrected")
     doubt = (
         "What would change our mind: blind second audits of the items in doubt; the columns hint at a wrong or stale"
-        f" truth in {doubtful:,} of the errors."
+        f" truth in {count_noun(doubtful, 'error')}."
     )
     yield doubt, Estimate(doubtful, unit="errors"), "tagging.measurement_errors", ""
+    if won := answers.tagging.disputes_won:
+        text = f"Disputes decided for the rater: {count_noun(won, 'error')} of the rate above; counted against nobody."
+        yield text, Estimate(won, unit="errors"), "tagging.disputes_won", ""
 
 
 def _actions(answers: Answers) -> Iterator[Line]:
@@ -227,9 +230,24 @@ def _data(answers: Answers) -> Iterator[Line]:
     yield rows, Estimate(ledger.rows_read, unit="rows"), "case.ledger.rows_read", ""
     yield from _found(answers.quality, "quality", "weight")
     yield from _found(answers.sampling, "sampling", "basis", "unweighted", "second rounds")
+    if graded := _tell_scale(answers):
+        yield graded, Estimate(len(ledger.label_order)), "len(case.ledger.label_order)", ""
     yield from _found(ledger, "case.ledger", "warning")
     print_of = f"Fingerprint of the rows behind this page: {case.fingerprint[:16]}. Check every number: rca verify."
     yield print_of, Estimate(case.fingerprint), "case.fingerprint", ""
+
+
+def _tell_scale(answers: Answers) -> str:
+    """Say what is made of a label scale beyond right and wrong; "" where labels are declared as plain names."""
+    ledger, agreement = answers.case.ledger, answers.agreement
+    if ledger.label_scale == "multilabel":
+        return "Labels are sets: any difference between two sets is an error, how much they overlap is not used."
+    if ledger.label_scale != "ordinal":
+        return ""
+    grades = f"Labels are grades ({' < '.join(ledger.label_order)}): any difference is an error"
+    if agreement.ac2 is None:
+        return f"{grades}; the distance between grades is not used, for some labels are no grade."
+    return f"{grades}; agreement and kinds of error use the distance between grades."
 
 
 def _found(answer: Answer | None, name: str, *kinds: str, lead: str = "") -> Iterator[Line]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import pandas as pd
 
-from rca_lib.findings import Estimate, Finding, Rate, show
+from rca_lib.findings import Estimate, Finding, Rate, count_noun, mark_units, show
 
 LEAST_STEPS = 8  # of a series in which a change can be dated: twice the shortest level (`cuts.SHORTEST`)
 Level = Rate | Estimate
@@ -125,7 +125,8 @@ class Trend:
             )
             for change in self.changes
         ]
-        return pd.DataFrame(rows, columns=names)
+        levels = dict.fromkeys(("before", "after"), self.unit)
+        return mark_units(pd.DataFrame(rows, columns=names), **levels, difference=self.minimum_detectable.unit)
 
     def summary(self) -> str:
         """Say in one sentence what changed since when, or what could have been seen."""
@@ -140,7 +141,8 @@ class Trend:
         if self.unit and self.minimum_detectable.value >= max(rate, 1 - rate):
             return f"No change is shown in {len(self.steps)} steps; so few audits can show none{spikes}."
         seen = show(self.minimum_detectable.value, self.minimum_detectable.unit)
-        return f"No change is shown in {len(self.steps)} steps; one of {seen} half way mostly would be{spikes}."
+        steps = count_noun(len(self.steps), "step")
+        return f"No change is shown in {steps}; one of {seen} half way mostly would be{spikes}."
 
     def findings(self) -> tuple[Finding, ...]:
         """Hand on each change and each spike; "steady" where there is no change."""
@@ -190,15 +192,15 @@ def _tell_confirmation(change: Change) -> str:
     if (needed := change.confirmation) is None:
         return ""
     counts = isinstance(change.after, Rate)
-    limit = f"{needed.threshold:,.0f} errors" if counts else f"a mean of {show(needed.threshold)}"
-    size = f" (about {needed.items:,.0f} audits)" if counts else ""
-    steps = f"{needed.steps} step{'s' if needed.steps > 1 else ''}"
+    limit = count_noun(needed.threshold, "error") if counts else f"a mean of {show(needed.threshold)}"
+    size = f" (about {count_noun(needed.items, 'audit')})" if counts else ""
+    steps = count_noun(needed.steps, "step")
     return f": {limit} or {'more' if needed.at_least else 'less'} in the next {steps}{size} would confirm it"
 
 
 def _tell_spikes(outliers: tuple[Outlier, ...]) -> str:
     first = outliers[0]
-    text = f"a spike of {first.length} step{'s' if first.length > 1 else ''} on {_show_time(first.time)}"
+    text = f"a spike of {count_noun(first.length, 'step')} on {_show_time(first.time)}"
     text += f" ({show(first.value.value, first.value.unit)} instead of {show(first.expected, first.value.unit)})"
     return text if len(outliers) == 1 else f"{len(outliers)} spikes, the first {text.removeprefix('a spike of ')}"
 

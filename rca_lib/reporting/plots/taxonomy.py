@@ -23,6 +23,6 @@ def plot_taxonomy(tagging: Tagging, ax: Axes | None = None) -> Axes:
     ax.set_xticks(range(len(tagging.why)), [cause.code for cause in tagging.why], rotation=45, ha="right")
     ax.set_ylim(0, 1.05)
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.set_ylabel("share of errors")
+    ax.set_ylabel("share of errors, weighted to all decisions" if tagging.weighted else "share of errors")
     title_of(ax, next((one.sentence for one in tagging.findings() if one.kind == "why"), tagging.summary()))
     return ax
