@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pandas as pd
 
 from rca_lib.audits.demo import demo_store
+from rca_lib.audits.engine import open_engine
 from rca_lib.audits.mapping import read_mapping
 from rca_lib.audits.periods import Period
 from rca_lib.audits.side_tables import is_stored, read_side_tables, read_stored
@@ -85,7 +85,7 @@ def index_ratings(store: Path) -> None:
     index.unlink(missing_ok=True)
     if ratings.empty:
         return
-    engine = duckdb.connect().register("ratings", ratings)
+    engine = open_engine(folders=[store]).register("ratings", ratings)
     scan = scan_parquet([*store.glob("site=*/month=*/audits.parquet")], told="filename = 'file'")
     found = engine.execute(
         f"with items as (select distinct file, item_id from {scan}) "

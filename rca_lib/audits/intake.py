@@ -14,11 +14,12 @@ import duckdb
 import pandas as pd
 
 from rca_lib.audits.conventions import settle
+from rca_lib.audits.engine import INTAKE_MB, open_engine, set_memory
 from rca_lib.audits.folders import folder_names, note_name
 from rca_lib.audits.ledger import Ledger
 from rca_lib.audits.mapping import EXTRA_OF_QUARANTINE, Mapping, identifier, plan_columns, quote
 from rca_lib.audits.partners import count_fates
-from rca_lib.audits.reading import Source, read_source, run
+from rca_lib.audits.reading import Source, list_files, read_source, run
 from rca_lib.audits.rules import create_texts, judge
 from rca_lib.audits.tables import AUDITS
 from rca_lib.audits.weighting import add_weights, read_population
@@ -71,10 +72,10 @@ def take_in(
     with TemporaryDirectory(prefix=".intake-", dir=beside and beside.parent) as folder:
         work = Path(folder)
         strata = read_population(population, work)
-        settings = {"memory_limit": "400MB", "temp_directory": str(work / "spill")}
-        with duckdb.connect(str(work / "intake.duckdb"), config=settings) as engine:
-            run(engine, "set TimeZone = 'UTC'")
+        given = {"folders": [work], "files": list_files(source, mapping or Mapping()), "memory_mb": INTAKE_MB}
+        with open_engine(work / "intake.duckdb", **given, spill=work / "spill") as engine:
             read = read_source(engine, source, mapping or Mapping(), work)
+            set_memory(engine, len(read.names))
             ledger = _judge(engine, read, mapping or Mapping(), now, strata, on_judged)
             if beside is not None:
                 _write(engine, work / "store", read, ledger)

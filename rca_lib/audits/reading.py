@@ -22,12 +22,13 @@ import duckdb
 import pandas as pd
 
 from rca_lib.audits.csv_files import MAX_CELL, Record, read_csv
+from rca_lib.audits.engine import check_select, find_files, open_engine
+from rca_lib.audits.file_kinds import PARQUET, SQLITE, WORKBOOKS, is_database, read_start, refuse_others
 from rca_lib.audits.mapping import Mapping, identifier, quote, tidy_names
 from rca_lib.audits.workbooks import CellTypes, as_records, read_workbook
 from rca_lib.findings import DataError
 
-WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
-FOREIGN = {b"\x1f\x8b": "a gzip archive", b"%PDF": "a PDF", b"<": "a web page or XML", b"{": "JSON"}
+HARMFUL_FUNCTIONS = ("load_extension", "readfile", "writefile", "edit", "fts3_tokenizer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,15 @@ def read_source(engine: duckdb.DuckDBPyConnection, source: Any, mapping: Mapping
         If the source is missing, empty, a folder, of a kind that is not read, or has no rows below its header.
     """
     if isinstance(source, pd.DataFrame):
+        if mapping.query:
+            raise DataError("the mapping has a query, and a frame is no database", mend="remove query from the mapping")
         engine.register("frame", source)
         path = work / "frame.parquet"
         run(engine, f"copy (from frame) to {quote(str(path))} (format parquet)")
         read = _read_parquet(engine, path, mapping, "a table")
     elif source is None or hasattr(source, "cursor"):
+        if source is None and mapping.query:
+            check_select(mapping.query)
         read = _read_query(engine, source or engine.cursor(), mapping, work, "a query")
     else:
         read = _read_file(engine, Path(source), mapping, work)
@@ -75,32 +80,35 @@ def read_source(engine: duckdb.DuckDBPyConnection, source: Any, mapping: Mapping
 
 
 def _read_file(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping, work: Path) -> Source:
-    start = _first_bytes(path)
-    kind = next((kind for magic, kind in FOREIGN.items() if start.startswith(magic)), None)
-    if kind:
-        raise DataError(f"{path.name} is {kind}, not a table", mend="export it as CSV, XLSX or Parquet")
-    if start.startswith(WORKBOOKS):
+    start = read_start(path)
+    database = is_database(start)
+    if mapping.query and not database:
+        problem = f"the mapping has a query, and {path.name} is no database"
+        raise DataError(problem, mend="remove query from the mapping, or give a SQLite or DuckDB file")
+    if not database:
+        refuse_others(path.name, start)
+    if start.startswith(WORKBOOKS) and not database:
         return _read_workbook(engine, path, mapping, work)
-    if start.startswith(b"PAR1"):
+    if start.startswith(PARQUET) and not database:
         return _read_parquet(engine, path, mapping, path.name)
-    if start.startswith(b"SQLite format 3") or start[8:12] == b"DUCK":
-        with closing(_open_database(path, start)) as database:
-            return _read_query(engine, database, mapping, work, path.name)
+    if database:
+        if mapping.query and not start.startswith(SQLITE):
+            check_select(mapping.query)
+        with closing(_open_database(path, start)) as opened:
+            return _read_query(engine, opened, mapping, work, path.name)
     text = read_csv(path, mapping)
     _stage(engine, text.records, len(text.names), work, text.above + 2)
     return Source(path.name, hash_file(path), text.names, tuple(text.repairs))
 
 
-def _first_bytes(path: Path) -> bytes:
-    if path.is_dir():
-        raise DataError(f"{path.name} is a folder", mend="give one file")
-    if not path.exists():
-        raise DataError(f"there is no file {path}", mend="check the path")
-    with path.open("rb") as handle:
-        start = handle.read(64)
-    if not start.strip(b"\xef\xbb\xbf\xff\xfe\x00 \t\r\n"):
-        raise DataError(f"{path.name} is empty", mend="export it again")
-    return start
+def list_files(source: Any, mapping: Mapping) -> tuple[Path, ...]:
+    """Return the files that the engine itself has to read for a source: it is opened for these alone.
+
+    A query without a source names its files itself: tables (CSV, TSV, Parquet, JSON) in literals.
+    """
+    if source is None:
+        return find_files(mapping.query or "")
+    return () if isinstance(source, pd.DataFrame) or hasattr(source, "cursor") else (Path(source),)
 
 
 def hash_file(path: Path) -> str:
@@ -168,6 +176,13 @@ def _read_workbook(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mappi
     return Source(path.name, hash_file(path), book.names, repairs, decimal, book.epoch, **given)
 
 
+def _allow_reading(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    """Let SQLite select and nothing else: no other database, no file, no setting, no extension."""
+    reading = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
+    harmful = action == sqlite3.SQLITE_FUNCTION and str(second).casefold() in HARMFUL_FUNCTIONS
+    return sqlite3.SQLITE_OK if action in reading and not harmful else sqlite3.SQLITE_DENY
+
+
 def _read_query(engine: duckdb.DuckDBPyConnection, connection: Any, mapping: Mapping, work: Path, name: str) -> Source:
     if not mapping.query:
         raise DataError(f"{name}: a database needs a query", mend="write query: in the mapping")
@@ -187,6 +202,10 @@ def _read_query(engine: duckdb.DuckDBPyConnection, connection: Any, mapping: Map
 
 
 def _open_database(path: Path, start: bytes) -> Any:
-    if start.startswith(b"SQLite"):
-        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-    return duckdb.connect(str(path), read_only=True)
+    """Open a partner's database so that its query and its views reach nothing but the file."""
+    if start.startswith(SQLITE):
+        database = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        database.execute("pragma trusted_schema = off")
+        database.set_authorizer(_allow_reading)
+        return database
+    return open_engine(path, read_only=True)

@@ -32,6 +32,7 @@ from rca_lib.audits.beside import (
     select_targets,
 )
 from rca_lib.audits.counting import column_names, keep_proportional
+from rca_lib.audits.engine import open_engine
 from rca_lib.audits.folders import find_folder, read_name
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.partners import keep_visible, restrict_ledger
@@ -123,7 +124,7 @@ def open_case(
     folder = find_store(store)
     covered = parse_period(period)
     files = _month_files(folder, site, covered)
-    engine = duckdb.connect()
+    engine = open_engine(folders=[folder])
     days = _days_with_audits(engine, files)
     if not any(covered.start <= day < covered.end for day in days):
         raise DataError(f"no audits of {site} in {period}", column="day", mend=f"it has {_span(days)}")
@@ -162,7 +163,7 @@ def list_periods(store: Path, site: str, kind: str = "month") -> tuple[str, ...]
     files = sorted(find_folder(store, site, "site=").glob("month=*/audits.parquet"))
     if kind == "month":
         return tuple(file.parent.name.removeprefix("month=") for file in files)
-    days = _days_with_audits(duckdb.connect(), files)
+    days = _days_with_audits(open_engine(folders=[store]), files)
     return tuple(period.name for period in sorted({period_of(day, kind) for day in days}))
 
 
@@ -185,7 +186,7 @@ def _cover(folder: Path, changed: int) -> Coverage:
         raise DataError("no audits", column="day", mend="look at the ledger of the intake")
     months = sorted({file.parent.name for file in files})
     wanted = {months[0], *months[-RHYTHM_MONTHS:]}
-    days = _days_with_audits(duckdb.connect(), [file for file in files if file.parent.name in wanted])
+    days = _days_with_audits(open_engine(files=files), [file for file in files if file.parent.name in wanted])
     recent = [day for day in days if f"month={day:%Y-%m}" in months[-RHYTHM_MONTHS:]]
     return replace(cover_days(recent), first=days[0])
 
@@ -202,7 +203,7 @@ def open_store(store: Path | str = "") -> Any:
     files = sorted(folder.glob("site=*/month=*/audits.parquet"))
     if not files:
         raise DataError(f"the store {folder} holds no audits", mend="take the file in again")
-    return duckdb.connect().sql(f"select * from {scan_parquet(files)}")
+    return open_engine(folders=[folder]).sql(f"select * from {scan_parquet(files)}")
 
 
 def open_calibration(
@@ -230,7 +231,7 @@ def open_calibration(
     files = [file for site in chosen for file in (_month_files(folder, site, last) if last else ())]
     if not files:
         raise DataError("no audits", column="day", mend="name sites and periods that the store holds")
-    sample = _between(duckdb.connect(), files, last.start, last.end)
+    sample = _between(open_engine(folders=[folder]), files, last.start, last.end)
     if not sample.limit(1).fetchall():
         raise DataError(f"no audits in {last.name}", column="day", mend="name periods that the store holds")
     ratings = read_ratings_of(folder, sample)

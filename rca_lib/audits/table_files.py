@@ -18,6 +18,7 @@ import duckdb
 import pandas as pd
 
 from rca_lib.audits.conventions import settle
+from rca_lib.audits.engine import open_engine
 from rca_lib.audits.mapping import Constant, Mapping, Plan, show_nearest
 from rca_lib.audits.reading import Source, read_source, run
 from rca_lib.audits.rules import create_texts, judge
@@ -128,8 +129,10 @@ def read_table(path: Path, table: str, contract: tuple[Column, ...], mapping: Ma
     """
     read = TableFile(path.name, pd.DataFrame(), pd.DataFrame(), pd.DataFrame(), mapping.time_zone or "UTC")
     try:
-        with TemporaryDirectory(prefix="rca-table-") as folder, duckdb.connect() as engine:
-            run(engine, "set TimeZone = 'UTC'")
+        with (
+            TemporaryDirectory(prefix="rca-table-") as folder,
+            open_engine(folders=[Path(folder)], files=[path]) as engine,
+        ):
             source = _read_source(engine, path, table, contract, mapping, Path(folder))
             if source is None:
                 read.notes.append(Fault(path.name, "the table has no rows", "leave it out of the batch file"))

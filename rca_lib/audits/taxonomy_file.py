@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from pydantic import dataclasses as checked
 
 from rca_lib.audits.cause_codes import USUAL
+from rca_lib.audits.engine import open_engine
 from rca_lib.audits.tables import AUDITS, DIMENSIONS, EVENT_TYPES, parse_scope
 from rca_lib.audits.yaml_files import Place, read_yaml
 from rca_lib.findings import DataError
@@ -27,7 +28,6 @@ NO_EVENTS = pd.DataFrame(columns=["type", "start", "end", "scope"])
 INHERITED = ("owner", "controllable_by", "measurement")
 STRICT = ConfigDict(extra="forbid")
 Text = Annotated[str, Field(min_length=1)]
-CLOSED = {"enable_external_access": "false"}  # a rule sees the rows, neither files nor the network
 
 
 @checked.dataclass(frozen=True, slots=True, config=STRICT)
@@ -156,7 +156,7 @@ def _open_engine(rows: pd.DataFrame) -> duckdb.DuckDBPyConnection:
             facts[name] = pd.to_numeric(facts[name], errors="coerce")
         elif COLUMNS[name] == "time":
             facts[name] = pd.to_datetime(rows[name], utc=True, format="ISO8601", errors="coerce").dt.tz_localize(None)
-    return duckdb.connect(config=CLOSED).register("facts", pd.DataFrame(facts))
+    return open_engine().register("facts", pd.DataFrame(facts))
 
 
 class _Fault(Exception):  # noqa: N818
@@ -203,7 +203,7 @@ def _check(taxonomy: Taxonomy) -> None:
         _require(code, taxonomy.causes, ("cause_of", subject), "unknown code")
     values = {**dict.fromkeys(NUMBERS, "1::double"), "time": "null::timestamp"}
     columns = ", ".join(f"{values.get(kind, _quote('a'))} as {name}" for name, kind in COLUMNS.items())
-    with duckdb.connect(config=CLOSED) as engine:
+    with open_engine() as engine:
         engine.execute(f"create table facts as select {columns}")
         for name, rule in taxonomy.rules.items():
             _require(rule.cause, taxonomy.causes, ("rules", name, "cause"), "unknown code")

@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pandas as pd
 
+from rca_lib.audits.engine import open_engine
 from rca_lib.audits.mapping import Mapping
 from rca_lib.audits.periods import parse_period
 from rca_lib.audits.reading import read_source, run_file
@@ -43,7 +44,7 @@ def read_population(path: Path | None, work: Path) -> pd.DataFrame:
 
 
 def _read(path: Path, work: Path) -> pd.DataFrame:
-    with duckdb.connect() as engine:
+    with open_engine(folders=[work], files=[path]) as engine:
         read = read_source(engine, path, Mapping(header_row=1), work)
         rows = engine.sql("select * exclude (row, rejected) from raw order by row").fetchall()
     table = pd.DataFrame(rows, columns=list(read.names)).apply(lambda cells: cells.str.strip().replace("", None))

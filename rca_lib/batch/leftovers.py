@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 
 from rca_lib.audits.beside import scan_parquet
+from rca_lib.audits.engine import open_engine
 from rca_lib.audits.mapping import read_mapping
 from rca_lib.batch.comparison import OF_THE_SYSTEM
 from rca_lib.batch.filling import file_in_store
@@ -85,7 +86,8 @@ def _check_store(source: Source) -> Iterator[Check]:
         yield compare_value(f"ledger: {name}", stated, declared, "audits")
     files = sorted(store.glob("site=*/month=*/audits.parquet"))
     try:
-        kept = duckdb.sql(f"select count(*) from {scan_parquet(files)}").fetchall()[0][0] if files else 0
+        count = f"select count(*) from {scan_parquet(files)}"
+        kept = open_engine(folders=[store]).sql(count).fetchall()[0][0] if files else 0
     except duckdb.Error as problem:
         yield Check("ledger: kept", "wrong", f"{ledger.kept:,}", f"the store cannot be read: {problem}", "audits")
         return
