@@ -76,7 +76,8 @@ def read_intakes(store: Path) -> tuple[Intake, ...]:
         rows = json.loads(file.read_text(encoding="utf-8"))
         intakes = [_read_intake(row) for row in rows]
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as problem:
-        raise DataError(f"{INTAKES} is damaged: {problem}", mend="take the audits in again") from None
+        told = " ".join(str(problem).split())[:200]
+        raise DataError(f"{INTAKES} is damaged: {told}", mend="take the audits in again") from None
     return tuple(intakes)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from rca_lib.findings import DataError, Finding, Rate, count_noun, show
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 MUCH_QUARANTINED = 0.05
 DIFFERENT_SITES = 0.01
@@ -134,12 +138,21 @@ class Ledger:
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Ledger:
-        """Make a ledger of what `to_dict` gave; the equation is checked again."""
-        return cls(**{field.name: _as_tuple(content[field.name]) for field in fields(cls) if field.name in content})
+        """Make a ledger of what `to_dict` gave; the types and the equation are checked again.
+
+        Raises
+        ------
+        ValueError
+            If a value has another type.
+        """
+        return _reader().validate_json(json.dumps(content), strict=True)
 
 
-def _as_tuple(value: Any) -> Any:
-    return tuple(_as_tuple(part) for part in value) if isinstance(value, list | tuple) else value
+@cache
+def _reader() -> TypeAdapter[Ledger]:
+    from pydantic import TypeAdapter  # most only count rows
+
+    return TypeAdapter(Ledger)
 
 
 def read_ledger(store: Path) -> Ledger:
@@ -156,4 +169,5 @@ def read_ledger(store: Path) -> Ledger:
     except FileNotFoundError:
         raise DataError(f"{Path(store).name} holds no ledger", mend="take a file in first") from None
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path.name} is damaged: {error}", mend="take the file in again") from None
+        told = " ".join(str(error).split())[:200]
+        raise DataError(f"{path.name} is damaged: {told}", mend="take the file in again") from None
