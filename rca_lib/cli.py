@@ -254,7 +254,7 @@ def _working(what: str) -> Iterator[None]:
 
 def _show_ledger(ledger: Ledger) -> None:
     console.print(ledger.summary(), markup=False, soft_wrap=True)
-    rows = [("repaired", what, count, "") for what, count in ledger.repairs]
+    rows = [("noted", *note) for note in ledger.notes] + [("repaired", *repair, "") for repair in ledger.repairs]
     rows += [("quarantined", reason, count, mend) for reason, count, _, mend in ledger.reasons]
     if rows:
         table = Table("what", "why", "rows", "suggestion")

@@ -23,12 +23,12 @@ def create_formats(engine: duckdb.DuckDBPyConnection, mapping: Mapping) -> None:
 
 
 def tidy_moments(engine: duckdb.DuckDBPyConnection, texts: dict[str, str], mapping: Mapping) -> None:
-    """Fill the table `moments` with the rows of `cells` whose moments are not yet in a form that `dates.sql` reads.
+    """Fill the table `moments` with the rows of `told` whose moments are not yet in a form that `dates.sql` reads.
 
     Parameters
     ----------
     engine
-        It has the view `cells` and the empty table `moments`: `row`, and a text per moment.
+        It has the view `told`, the cells that say something, and the empty table `moments`: `row`, a text per moment.
     texts
         The SQL of each moment's text.
     mapping
@@ -40,10 +40,10 @@ def tidy_moments(engine: duckdb.DuckDBPyConnection, texts: dict[str, str], mappi
     Most files need none of the patterns, and compiling those takes longer than reading such a file.
     """
     untidy = "true" if mapping.date_format else " or ".join(f"not is_tidy_moment({text})" for text in texts.values())
-    if engine.sql(f"select 1 from cells where {untidy} limit 1").fetchall():
+    if engine.sql(f"select 1 from told where {untidy} limit 1").fetchall():
         tidied = ", ".join(_read_moment(name, mapping) for name in texts)
         given = ", ".join(f"{text} as {name}" for name, text in texts.items())
-        run(engine, f"insert into moments select row, {tidied} from (select row, {given} from cells where {untidy})")
+        run(engine, f"insert into moments select row, {tidied} from (select row, {given} from told where {untidy})")
 
 
 def _read_moment(text: str, mapping: Mapping) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -106,7 +107,7 @@ def _judge(
     """Judge every row of `raw`: the view `weighted` has its fate, `kept` the columns of the store."""
     names, mended = _own_names(read)
     plan = plan_columns(mapping, names)
-    create_texts(engine, plan, mapping, len(names), mended)
+    notes = create_texts(engine, plan, mapping, len(names), mended)
     settle(engine, plan, mapping, read)
     judge(engine, now)
     weighted = "weight" in plan.places or not population.empty
@@ -120,7 +121,7 @@ def _judge(
     run(engine, f"create view kept as select {', '.join(canonical + extras)}, month from weighted where fate = 'kept'")
     if on_judged:
         on_judged(engine)
-    ledger = _draw_up(engine, read, mapping, (*canonical, *plan.extras))
+    ledger = replace(_draw_up(engine, read, mapping, (*canonical, *plan.extras)), notes=tuple(notes.notes))
     if not ledger.kept:
         reason, rows, first, mend = ledger.reasons[0] if ledger.reasons else ("every row is empty", ledger.empty, 0, "")
         problem = f"no row of {read.name} can be kept: {reason}"

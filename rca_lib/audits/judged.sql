@@ -12,9 +12,6 @@ create view typed as select
         || '|cause2_coder|comment)$') as '\1',
     moment_of(t_decided_at, t_site) as decided_at,
     moment_of(t_audited_at, t_site) as audited_at,
-    label_of(t_label) as label,
-    label_of(t_truth) as truth,
-    label_of(t_model_label) as model_label,
     known(t_workflow, 'workflow') as workflow,
     known(t_stream, 'stream') as stream,
     known(t_severity, 'severity') as severity,
@@ -30,7 +27,7 @@ create view typed as select
 from texts;
 
 create table judged as select
-    columns(lambda name: not regexp_matches(name, '^(t_.*|pointed_id|first_text|local_time)$')),
+    columns(lambda name: not regexp_matches(name, '^(t_.*|pointed_id|first_text|local_time|marks)$')),
     first_text is null as is_empty,
     local_time::date as day,
     (label <> truth)::tinyint as error,
@@ -47,7 +44,7 @@ create table judged as select
         when unread(t_weight, weight) then t_raw_weight when unread(t_model_score, model_score) then t_raw_model_score
         when unread(t_audit_round, audit_round) then t_raw_audit_round when unread(t_tenure_days, tenure_days) then t_raw_tenure_days
         when unread(t_handle_seconds, handle_seconds) then t_raw_handle_seconds end as unread_text,
-    list_filter([
+    list_concat(marks, list_filter([
         reason(pointed_id, 'ids with .0'),
         reason(is_serial(t_decided_at) or is_serial(t_audited_at), 'serial dates, day 0 is ' || epoch()::date),
         reason(is_epoch(t_raw_decided_at) or is_epoch(t_raw_audited_at), 'Unix timestamps, counted from 1970 in UTC'),
@@ -63,7 +60,7 @@ create table judged as select
         reason(mark() = ',' and (contains(t_weight, ',') or contains(t_model_score, ',') or contains(t_handle_seconds, ',')),
             'decimal commas'),
         reason(t_site is not null and not has_zone(t_site), 'sites not in site_time_zones, read in the file''s zone')
-    ], lambda what: what is not null) as repairs,
+    ], lambda what: what is not null)) as repairs,
     list_filter([
         reason(is_footer(first_text) and (t_audit_id is null)::int + (t_item_id is null)::int + (t_site is null)::int
             + (t_rater is null)::int + (t_decided_at is null)::int + (t_label is null)::int + (t_truth is null)::int >= 2,

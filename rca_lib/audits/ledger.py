@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 MUCH_QUARANTINED = 0.05
+BY_SPELLING = "label and truth differ by spelling alone"
 DIFFERENT_SITES = 0.01
 # What a ledger says of the rows of one export; the rest says how the audits are to be read.
 OF_THE_EXPORT = ("source", "sha256", "rows_read", "kept", "quarantined", "exact_duplicates", "empty", "repairs",
-                 "reasons", "by_site", "fates", "site", "apart")  # fmt: skip
+                 "reasons", "by_site", "fates", "site", "apart", "notes")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Ledger:
     `repairs` are (what, rows); `reasons` are (reason, rows, first source row, suggestion), by the first reason of each
     quarantined row; `by_site` are (site, kept, quarantined); `not_available` are (missing column, what it serves);
     `fates` are (site, fate, reason, rows, first source row, suggestion). A ledger restricted to one `site` says with
-    `apart` how far that site is from the rest.
+    `apart` how far that site is from the rest. `notes` are (what a person should look at, rows, suggestion).
     """
 
     source: str
@@ -53,6 +54,7 @@ class Ledger:
     fates: tuple[tuple[str, str, str, int, int, str], ...] = ()
     site: str = ""
     apart: float | None = None
+    notes: tuple[tuple[str, int, str], ...] = ()
 
     def __post_init__(self) -> None:
         accounted = self.kept + self.quarantined + self.exact_duplicates + self.empty
@@ -68,6 +70,7 @@ class Ledger:
         rows += [("quarantined", reason, count, first, mend) for reason, count, first, mend in self.reasons]
         rows += [("exact duplicate", "", self.exact_duplicates, None, ""), ("empty", "", self.empty, None, "")]
         rows += [("repaired", what, count, None, "") for what, count in self.repairs]
+        rows += [("noted", what, count, None, mend) for what, count, mend in self.notes]
         frame = pd.DataFrame(rows, columns=["fate", "detail", "rows", "first_row", "suggestion"])
         return frame.astype({"first_row": "Int64"})
 
@@ -84,7 +87,7 @@ class Ledger:
         )
 
     def findings(self) -> tuple[Finding, ...]:
-        """Warn where more than 5 % of the rows are quarantined, or where sites differ in it (chi-square, p < 0.01)."""
+        """Warn of much that is quarantined (5 % of the rows; sites differ, chi-square, p < 0.01), and of the notes."""
         found = []
         judged = self.kept + self.quarantined
         if judged and self.quarantined / judged > MUCH_QUARANTINED:
@@ -95,7 +98,14 @@ class Ledger:
             often = f", most often: {self.reasons[0][0]}" if self.reasons else ""
             sentence = f"{show(rate.value, '%')} of the rows are quarantined{often}."
             found.append(Finding("intake", "warning", sentence, "shown", rate, "quarantined"))
-        return (*found, *self._differing_sites())
+        sentences = [f"{what} ({rows:,} row{'s' if rows != 1 else ''}); {mend}." for what, rows, mend in self.notes]
+        sentences += [
+            f"{what} in {rows:,} row{'s' if rows != 1 else ''}; they are read as the same label."
+            for what, rows in self.repairs
+            if what == BY_SPELLING
+        ]
+        notes = (Finding("intake", "warning", sentence, "shown") for sentence in sentences)
+        return (*found, *self._differing_sites(), *notes)
 
     def _differing_sites(self) -> tuple[Finding, ...]:
         if self.apart is not None and self.apart < DIFFERENT_SITES:

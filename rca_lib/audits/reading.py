@@ -163,6 +163,8 @@ def _read_parquet(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mappin
 
 
 def _as_text(column: str, kind: str, decimal: str) -> str:
+    if kind.endswith(("]", ")")) and not kind.startswith("DECIMAL"):  # lists and structs, which hold sets of labels
+        return f"to_json({identifier(column)})::varchar"
     text = f"cast({identifier(column)} as varchar)"
     return f"replace({text}, '.', ',')" if decimal == "," and kind.startswith(("DOUBLE", "FLOAT", "DECIMAL")) else text
 

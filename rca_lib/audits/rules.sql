@@ -1,6 +1,7 @@
 -- How a cell is read: dates.sql has the moments, numbers.sql the numbers. v: the trimmed text of a cell; day_first:
 -- whether days stand before months; epoch: day 0 of serial dates; mark: the decimal mark. Patterns are literals, so that
--- they are compiled once and not once a row. Before this file rca_lib.audits.rules makes spell(v), is_set(), words(name) and zone_of(site) from the mapping.
+-- they are compiled once and not once a row. Before this file rca_lib.audits.rules makes words(name) and zone_of(site)
+-- from the mapping.
 
 create macro clean(v) as case
     when left(v, 1) <= ' ' or right(v, 1) <= ' ' or left(v, 1) = chr(160) or right(v, 1) = chr(160)
@@ -21,11 +22,6 @@ create macro is_footer(v) as regexp_matches(v, '(?i)^(grand |sub)?-?(totals?|sum
 create macro part_of_day(hour) as case
     when hour >= 6 and hour < 14 then 'early' when hour >= 14 and hour < 22 then 'late' else 'night' end;
 
--- Labels as the mapping spells them; a set of labels in alphabetical order, nothing where one of them is not known.
-create macro parts(v) as list_transform(regexp_split_to_array(v, '\s*[;|,]\s*'), lambda part: spell(part));
-create macro spell_set(v) as case when len(list_filter(parts(v), lambda part: part is null)) = 0
-    then array_to_string(list_sort(list_distinct(parts(v))), '|') end;
-create macro label_of(v) as case when is_set() then spell_set(v) else spell(v) end;
 create macro known(v, name) as case when list_contains(words(name), known_word(v)) then known_word(v) end;
 
 -- The three words nearest to one that is not known: offered, never taken.
