@@ -31,7 +31,7 @@ _HOMES = {
     "audits.ratings": "ratings_from_audits",
     "audits.counting": "count_errors count_steps keep_proportional keep_slice",
     "audits.store": "open_calibration open_case open_ledger open_store",
-    "audits.beside": "read_events read_targets",
+    "audits.beside": "open_side_tables read_events read_targets",
     "audits.intake": "take_in",
     "audits.mapping": "read_mapping",
     "audits.taxonomy_file": "read_taxonomy",

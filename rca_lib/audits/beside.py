@@ -14,7 +14,7 @@ from rca_lib.audits.demo import demo_store
 from rca_lib.audits.engine import open_engine
 from rca_lib.audits.mapping import read_mapping
 from rca_lib.audits.periods import Period
-from rca_lib.audits.side_tables import is_stored, read_side_tables, read_stored
+from rca_lib.audits.side_tables import SideTables, is_stored, read_notes, read_side_tables, read_stored
 from rca_lib.audits.tables import EVENTS, RATINGS, TARGETS, columns, fits_pattern, parse_scope
 from rca_lib.audits.taxonomy_file import Taxonomy, read_taxonomy
 from rca_lib.findings import DataError
@@ -111,6 +111,17 @@ def scan_parquet(files: Sequence[Path], *, told: str = "filename = false") -> st
 def of_site(table: pd.DataFrame, site: str) -> pd.Series:
     """Tell which rows of a table have the site in their scope."""
     return pd.Series([fits_pattern(site, parse_scope(scope).get("site", site)) for scope in table["scope"]], dtype=bool)
+
+
+def open_side_tables(store: Path | str = "") -> SideTables:
+    """Open what the intake noted of the side tables of a store: warnings and repairs; the tables are left empty.
+
+    Raises
+    ------
+    DataError
+        If the folder is not a store, or the notes are damaged.
+    """
+    return read_notes(find_store(store))
 
 
 def find_store(store: Path | str) -> Path:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Pairs
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -31,6 +31,7 @@ CHECKS: dict[str, Callable[[TableFile, Mapping], pd.DataFrame]] = {
     "events": check_events, "targets": check_targets, "ratings": check_ratings, "population": check_population,
 }  # fmt: skip
 LISTED = 20  # faults of a file that are told
+SHOWN = ("file", "row", "column", "problem", "hint")
 NOTES_FILE = "side_tables.json"
 FORMULA = r"^('*\s*[=+\-@\t\r＝＋－＠])"  # what a spreadsheet takes for one, also behind blanks and apostrophes
 
@@ -54,16 +55,38 @@ class SideTableError(DataError):
 
 
 @dataclass(frozen=True, slots=True)
+class Note:
+    """What a reader should know of a side table: a `warning` may be a mistake, a `repair` is how a value was read.
+
+    `fitted` says that the note comes from comparing the table with the audits.
+    """
+
+    kind: Literal["warning", "repair"]
+    table: str
+    fault: Fault
+    fitted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class SideTables:
     """Side tables as they are written into a store, and what a reader should know of them.
 
-    `frames` are tables of text by name; `warnings` may be mistakes (a scope that matches no audit); `repairs` are what
-    was read otherwise than it stands in the file.
+    `frames` are tables of text by name, with the rows of their files as index; `files` are the names of the files.
     """
 
     frames: Pairs[str, pd.DataFrame]
-    warnings: tuple[Fault, ...] = ()
-    repairs: tuple[Fault, ...] = ()
+    files: Pairs[str, str] = field(default_factory=dict)
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[Fault, ...]:
+        """What may be a mistake, such as a scope that matches no audit."""
+        return tuple(note.fault for note in self.notes if note.kind == "warning")
+
+    @property
+    def repairs(self) -> tuple[Fault, ...]:
+        """What was read otherwise than it stands in the file."""
+        return tuple(note.fault for note in self.notes if note.kind == "repair")
 
     def summary(self) -> str:
         """Say what the tables hold, and how many warnings there are."""
@@ -74,8 +97,8 @@ class SideTables:
 
     def to_frame(self) -> pd.DataFrame:
         """One row per warning, then per repair: `kind`, `file`, `row`, `column`, `what`, `hint`."""
-        listed = [("warning", note) for note in self.warnings] + [("repair", note) for note in self.repairs]
-        rows = [(kind, note.file, note.row, note.column, note.problem, note.hint) for kind, note in listed]
+        listed = sorted(self.notes, key=lambda note: note.kind, reverse=True)
+        rows = [(note.kind, *(getattr(note.fault, name) for name in SHOWN)) for note in listed]
         frame = pd.DataFrame(rows, columns=["kind", "file", "row", "column", "what", "hint"])
         return frame.astype({"row": "Int64"})
 
@@ -108,27 +131,30 @@ def read_side_tables(files: Pairs[str, Path], mapping: Mapping) -> SideTables:
     is given as a day starts at midnight of that day in UTC, whatever the zone of its site.
     """
     frames: dict[str, pd.DataFrame] = {}
+    names: dict[str, str] = {}
     faults: list[Fault] = []
-    warnings: list[Fault] = []
-    repairs: list[Fault] = []
+    notes: list[Note] = []
     for table, contract in CONTRACTS.items():
         if table not in files:
             continue
         path = Path(files[table])
         if is_stored(path):
-            frames[table] = read_stored(path)
+            stored = read_notes(path.parent)
+            frames[table], names[table] = _read_indexed(path), stored.files.get(table, path.name)
+            notes += [note for note in stored.notes if note.table == table and not note.fitted]
             continue
         read = read_table(path, table, contract, mapping)
         if not read.texts.empty:
             frames[table] = CHECKS[table](read, mapping)
         elif not read.faults:
             frames[table] = read.texts
+        names[table] = path.name
         faults += sorted(read.faults, key=lambda fault: fault.row or 0)
-        warnings += read.notes
-        repairs += read.repairs
+        notes += [Note("warning", table, fault) for fault in read.notes]
+        notes += [Note("repair", table, fault) for fault in read.repairs]
     if faults:
         raise SideTableError(faults)
-    return SideTables(frames, tuple(warnings), tuple(repairs))
+    return SideTables(frames, names, tuple(notes))
 
 
 def write_table(frame: pd.DataFrame, path: Path) -> None:
@@ -139,47 +165,64 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
 
 def write_side_tables(tables: SideTables, store: Path) -> None:
     """Write side tables into a store, and what a reader should know of them."""
-    hashes = {}
+    told: dict[str, dict[str, object]] = {}
     for name, frame in tables.frames.items():
         write_table(frame, store / f"{name}.csv")
-        hashes[name] = hash_file(store / f"{name}.csv")
-    notes = {kind: [asdict(note) for note in getattr(tables, kind)] for kind in ("warnings", "repairs")}
-    rows = {name: len(frame) for name, frame in tables.frames.items()}
-    text = json.dumps({"rows": rows, "sha256": hashes, **notes}, indent=1, ensure_ascii=False)
+        told[name] = {"file": tables.files.get(name, f"{name}.csv"), "rows": len(frame)}
+        told[name] |= {"sha256": hash_file(store / f"{name}.csv")}
+        if name != "ratings":  # there may be millions, and no note names one of them by its row
+            told[name] |= {"source_rows": [int(row) for row in frame.index]}
+    content = {"tables": told, "notes": [asdict(note) for note in tables.notes]}
+    text = json.dumps(content, indent=1, ensure_ascii=False)
     (store / NOTES_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def is_stored(file: Path) -> bool:
     """Tell whether a file lies in a store as intake wrote it there."""
-    notes = _read_notes(file.parent)
-    return file.exists() and notes.get("sha256", {}).get(file.stem) == hash_file(file)
+    told = _read_notes(file.parent)["tables"].get(file.stem, {})
+    return file.suffix == ".csv" and file.is_file() and told.get("sha256") == hash_file(file)
 
 
-def open_side_tables(store: Path | str) -> SideTables:
-    """Open what a store's intake noted of its side tables: the warnings and the repairs; the frames are left empty.
+def read_notes(store: Path) -> SideTables:
+    """Read what the intake of a store noted of its side tables; the frames are left empty.
 
     Raises
     ------
     DataError
         If the notes are damaged.
     """
-    notes = _read_notes(Path(store))
-    listed = {kind: tuple(Fault(**note) for note in notes.get(kind, ())) for kind in ("warnings", "repairs")}
-    frames = {name: pd.DataFrame(index=range(count)) for name, count in notes.get("rows", {}).items()}
-    return SideTables(frames, **listed)
+    content = _read_notes(store)
+    try:
+        notes = [Note(**{**note, "fault": Fault(**note["fault"])}) for note in content["notes"]]
+        frames = {name: pd.DataFrame(index=range(told["rows"])) for name, told in content["tables"].items()}
+        return SideTables(frames, {name: told["file"] for name, told in content["tables"].items()}, tuple(notes))
+    except (LookupError, TypeError, AttributeError) as error:
+        raise _damaged(error) from None
 
 
 def _read_notes(store: Path) -> dict[str, Any]:
     try:
-        notes = json.loads((store / NOTES_FILE).read_text(encoding="utf-8"))
+        content = json.loads((store / NOTES_FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        return {}
-    except ValueError as error:
-        raise DataError(f"{NOTES_FILE} is damaged: {error}", mend="take the file in again") from None
-    return notes if isinstance(notes, dict) else {}
+        return {"tables": {}, "notes": []}
+    except (ValueError, RecursionError) as error:
+        raise _damaged(error) from None
+    if not isinstance(content, dict) or not isinstance(content.get("tables"), dict):
+        raise _damaged("it has no tables")
+    return content
+
+
+def _damaged(problem: object) -> DataError:
+    return DataError(f"{NOTES_FILE} is damaged: {problem}", mend="take the file in again")
 
 
 def read_stored(file: Path) -> pd.DataFrame:
     """Read a side table that intake wrote into a store."""
     table = pd.read_csv(file, dtype="str", keep_default_na=False, na_values=[""])
     return table.apply(lambda column: column.str.replace(f"^'(?={FORMULA[1:]})", "", regex=True))
+
+
+def _read_indexed(file: Path) -> pd.DataFrame:
+    """Read a side table of a store, with the rows that its own file had as index."""
+    table, rows = read_stored(file), _read_notes(file.parent)["tables"][file.stem].get("source_rows")
+    return table.set_axis(rows) if isinstance(rows, list) and len(rows) == len(table) else table

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import duckdb
 import pandas as pd
 
 from rca_lib.audits.mapping import Mapping, identifier
 from rca_lib.audits.periods import parse_period
-from rca_lib.audits.side_tables import SideTables
+from rca_lib.audits.side_tables import Note, SideTables
 from rca_lib.audits.table_files import Fault, fold_word, show_value
 from rca_lib.audits.tables import fits_pattern, parse_scope
 from rca_lib.findings import DataError
@@ -68,22 +68,26 @@ def fit_side_tables(engine: duckdb.DuckDBPyConnection, tables: SideTables, mappi
     -----
     Case, width and white space of a scope's value may differ from the audits', where one value only is meant.
     """
-    audits = _Audits(engine)
-    frames, warnings, repairs = dict(tables.frames), list(tables.warnings), list(tables.repairs)
+    audits, frames = _Audits(engine), dict(tables.frames)
+    files = {name: tables.files.get(name, f"{name}.csv") for name in frames}
+    notes: dict[Note, None] = dict.fromkeys(tables.notes)  # each of them once
+
+    def tell(kind: Literal["warning", "repair"], table: str, faults: Iterable[Fault]) -> None:
+        notes.update(dict.fromkeys(Note(kind, table, fault, kind == "warning") for fault in faults))
+
     days = engine.sql("select min(day), max(day) from kept").fetchall()[0]
     for name in ("events", "targets"):
         if name in frames and len(frames[name]) and days[0] is not None:
-            frame, noted, repaired = _fit_scopes(audits, frames[name], f"{name}.csv", mapping)
-            frames[name] = frame
-            warnings += noted + _check_years(frame, name, days)
-            repairs += repaired
+            frames[name], warnings, repairs = _fit_scopes(audits, frames[name], files[name], mapping)
+            tell("repair", name, repairs)
+            tell("warning", name, warnings + _check_years(frames[name], name, files[name], days))
     if "events" in frames:
-        warnings += _check_vendors(audits, frames["events"])
-    if "ratings" in frames and len(frames["ratings"]):
-        warnings += _check_ratings(audits, frames["ratings"])
-    if "population" in frames and len(frames["population"]):
-        warnings += _check_population(audits, frames["population"])
-    return replace(tables, frames=frames, warnings=tuple(warnings), repairs=tuple(repairs))
+        tell("warning", "events", _check_vendors(audits, frames["events"], files["events"]))
+    if len(frames.get("ratings", ())):
+        tell("warning", "ratings", _check_ratings(audits, frames["ratings"], files["ratings"]))
+    if len(frames.get("population", ())):
+        tell("warning", "population", _check_population(audits, frames["population"], files["population"]))
+    return replace(tables, frames=frames, notes=tuple(notes))
 
 
 def _fold(text: str) -> str:
@@ -165,7 +169,7 @@ def _write(pairs: dict[str, str]) -> str:
     return ";".join(f"{key}={value}" for key, value in pairs.items())
 
 
-def _check_years(table: pd.DataFrame, name: str, days: Any) -> list[Fault]:
+def _check_years(table: pd.DataFrame, name: str, file: str, days: Any) -> list[Fault]:
     """Warn where no event starts near the audits, or no target holds on any of their days."""
     first, last = (pd.Timestamp(day) for day in days)
     span = f"{first:%Y-%m-%d} to {last:%Y-%m-%d}"
@@ -173,13 +177,13 @@ def _check_years(table: pd.DataFrame, name: str, days: Any) -> list[Fault]:
     if name == "events":
         starts = pd.to_datetime(table["start"], utc=True, format="ISO8601").dt.tz_localize(None)
         near = starts.between(first - YEAR, last + pd.Timedelta(days=1))
-        return [] if near.any() else [Fault("events.csv", "no event starts in the year before the audits' end", hint)]
+        return [] if near.any() else [Fault(file, "no event starts in the year before the audits' end", hint)]
     begin, end = (table.get(column, pd.Series(None, table.index, object)) for column in ("valid_from", "valid_to"))
     holds = (begin.fillna("0") <= f"{last:%Y-%m-%d}") & (end.fillna("9") >= f"{first:%Y-%m-%d}")
-    return [] if holds.any() else [Fault("targets.csv", "no target holds on any day of the audits", hint)]
+    return [] if holds.any() else [Fault(file, "no target holds on any day of the audits", hint)]
 
 
-def _check_vendors(audits: _Audits, events: pd.DataFrame) -> list[Fault]:
+def _check_vendors(audits: _Audits, events: pd.DataFrame, file: str) -> list[Fault]:
     known = audits.values("vendor") if "vendor" in audits.columns else ()
     told = []
     for row, text in events["visibility"].dropna().items():
@@ -187,14 +191,14 @@ def _check_vendors(audits: _Audits, events: pd.DataFrame) -> list[Fault]:
         if vendor != text and vendor not in known:
             problem = f"vendor {show_value(vendor)} matches no audit"
             hint = f"{_nearest(vendor, known)}; {ELSEWHERE}"
-            told.append(Fault("events.csv", problem, hint, _row(row), "visibility"))
+            told.append(Fault(file, problem, hint, _row(row), "visibility"))
     return told
 
 
 # ratings and population ----------------------------------------------------------------------------------------------
 
 
-def _check_ratings(audits: _Audits, ratings: pd.DataFrame) -> list[Fault]:
+def _check_ratings(audits: _Audits, ratings: pd.DataFrame, file: str) -> list[Fault]:
     rated = ratings[["item_id", "label"]].astype("string")
     audits.engine.register("ratings_given", rated)
     unmatched, example = audits.engine.sql(
@@ -210,15 +214,15 @@ def _check_ratings(audits: _Audits, ratings: pd.DataFrame) -> list[Fault]:
         problem = count if unmatched < len(ratings) else f"no item matches an audit: {count}"
         item = audits.engine.sql("select min(item_id) from kept").fetchall()[0][0]
         hint = f"write item ids as the audits do, such as {show_value(item)}"
-        told.append(Fault("ratings.csv", problem, hint, column="item_id"))
+        told.append(Fault(file, problem, hint, column="item_id"))
     known = sorted({*audits.values("label"), *audits.values("truth")})
     for label in sorted(set(labels) - set(known))[:TOLD]:
         problem = f"label {show_value(label)} is in no audit"
-        told.append(Fault("ratings.csv", problem, f"{_nearest(label, known)}; correct it if it is one", column="label"))
+        told.append(Fault(file, problem, f"{_nearest(label, known)}; correct it if it is one", column="label"))
     return told
 
 
-def _check_population(audits: _Audits, population: pd.DataFrame) -> list[Fault]:
+def _check_population(audits: _Audits, population: pd.DataFrame, file: str) -> list[Fault]:
     """Warn of lines that no audit lies in; refuse a population that matches none at all."""
     cells = audits.engine.sql(
         "select distinct site, queue, stratum, day from judged where site is not null and day is not null"
@@ -233,9 +237,9 @@ def _check_population(audits: _Audits, population: pd.DataFrame) -> list[Fault]:
             matching &= cells[name] == value
         if not matching.any():
             problem, column, hint = _explain_line(cells, keys, line["period"])
-            told.append(Fault("population.csv", problem, hint, _row(row), column))
+            told.append(Fault(file, problem, hint, _row(row), column))
     if told and len(told) == len(population):
-        first = {"file": "population.csv", "source_row": told[0].row}
+        first = {"file": file, "source_row": told[0].row}
         problem = f"no line of the population matches an audit: {told[0].problem}"
         raise DataError(problem, column=told[0].column, rows=len(told), first=first, mend=told[0].hint)
     return told

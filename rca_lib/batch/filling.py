@@ -7,16 +7,12 @@ import shutil
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from rca_lib.audits.beside import index_ratings
-from rca_lib.audits.intake import take_in
+from rca_lib.audits.intake_with_tables import read_beside, take_in_with
 from rca_lib.audits.intakes import record_intake
 from rca_lib.audits.ledger import Ledger
-from rca_lib.audits.mapping import Mapping, read_mapping
-from rca_lib.audits.side_tables import SideTables, read_side_tables, write_side_tables
-from rca_lib.audits.table_fit import fit_side_tables
-from rca_lib.audits.taxonomy_file import read_taxonomy
+from rca_lib.audits.side_tables import write_side_tables
 from rca_lib.batch.plan import PLAN
 from rca_lib.batch.records import hash_file, hash_library
 from rca_lib.findings import DataError
@@ -45,17 +41,13 @@ def fill_store(
     `accept` is called with the ledger and the folder of the new store before it replaces the old one; where it raises,
     the old one stands.
     """
-    mapping = read_mapping(files.get("mapping"))
-    if "taxonomy" in files:
-        read_taxonomy(files["taxonomy"])
-    tables = read_side_tables(files, mapping)
+    mapping, tables = read_beside(files)
     fresh = store.with_name(f"{store.name}.new")
     if store.is_symlink():
         raise DataError(f"{store} is a link; nothing is written through it", mend="remove it and run the batch again")
     fresh.unlink() if fresh.is_symlink() else shutil.rmtree(fresh, ignore_errors=True)
     fresh.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix="rca-tables-") as folder:
-        ledger, fitted = take_in_with(source, fresh, tables, mapping, Path(folder), now)
+    ledger, fitted = take_in_with(source, fresh, tables, mapping, now)
     for name in ("mapping", "taxonomy"):
         if name in files:
             shutil.copyfile(files[name], fresh / file_in_store(name))
@@ -73,22 +65,6 @@ def fill_store(
     shutil.rmtree(store, ignore_errors=True)
     fresh.rename(store)
     return ledger
-
-
-def take_in_with(
-    source: Path, store: Path | None, tables: SideTables, mapping: Mapping, work: Path, now: datetime | None
-) -> tuple[Ledger, SideTables]:
-    """Take audits in, and hold their side tables against them; `work` is a folder for passing files."""
-    population = None
-    if "population" in tables.frames:
-        population = work / "population.csv"
-        tables.frames["population"].to_csv(population, index=False)
-    fitted: list[SideTables] = []
-    ledger = take_in(
-        source, store, mapping=mapping, population=population, now=now,
-        on_judged=lambda engine: fitted.append(fit_side_tables(engine, tables, mapping)),
-    )  # fmt: skip
-    return ledger, fitted[0]
 
 
 def file_in_store(name: str) -> str:

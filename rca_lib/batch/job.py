@@ -15,11 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Literal
 
 from rca_lib.audits.ledger import Ledger, read_ledger
-from rca_lib.audits.side_tables import (
-    NOTES_FILE,
-    SideTables,
-    open_side_tables,
-)
+from rca_lib.audits.side_tables import NOTES_FILE, read_notes
 from rca_lib.audits.store import fingerprint
 from rca_lib.batch.filling import TABLES, fill_store, make_key, simulate_export
 from rca_lib.batch.grid import Batch, Run, list_idle, plan_runs, read_batch
@@ -49,7 +45,6 @@ class Job:
     index: Path
     ledger: Ledger
     outcomes: tuple[Outcome, ...]
-    tables: SideTables
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
@@ -71,7 +66,6 @@ class Plan:
     folder: Path
     ledger: Ledger
     runs: tuple[tuple[Run, str], ...]
-    tables: SideTables
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     alarms: tuple[str, ...] = ()
@@ -89,7 +83,6 @@ def run_batch(
     cold: bool = False,
     now: datetime | None = None,
     on_intake: Callable[[Ledger], None] = lambda _: None,
-    on_tables: Callable[[SideTables], None] = lambda _: None,
     on_progress: Callable[[Outcome], None] = lambda _: None,
     on_plan: Callable[[tuple[Run, ...]], None] = lambda _: None,
 ) -> Job:
@@ -126,8 +119,6 @@ def run_batch(
     with hold(folder):
         ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
         on_intake(ledger)
-        tables = open_side_tables(folder / STORE)
-        on_tables(tables)
         batch, alarms = _leave_out_missing(batch, folder, ledger)
         runs, notes = _plan(batch, folder / STORE, site, period)
         narrowed = site is not None or period is not None
@@ -139,7 +130,7 @@ def run_batch(
             for name in (CERTIFICATE, MANIFEST):  # they speak of other reports
                 (folder / name).unlink(missing_ok=True)
         index = write_index(folder, title=batch.title or batch.batch)
-        return Job(folder, index, ledger, outcomes, tables, notes, tuple(tell_quarantine(ledger)), alarms)
+        return Job(folder, index, ledger, outcomes, notes, _warn(ledger, folder / STORE), alarms)
 
 
 def plan_batch(
@@ -161,7 +152,6 @@ def plan_batch(
     folder = (reports / batch.batch).resolve()
     with hold(folder):
         ledger = _prepare(batch, data, folder / STORE, force=force, now=now)
-        tables = open_side_tables(folder / STORE)
         reasons: dict[str, str] = {}
         batch, alarms = _leave_out_missing(batch, folder, ledger)
         runs, notes = _plan(batch, folder / STORE, site, period)
@@ -171,7 +161,12 @@ def plan_batch(
                 reason = "a report that it reads is due"
             reasons[run.folder] = reason
     planned = tuple((run, reasons[run.folder]) for run in runs)
-    return Plan(batch, folder, ledger, planned, tables, notes, tuple(tell_quarantine(ledger)), alarms)
+    return Plan(batch, folder, ledger, planned, notes, _warn(ledger, folder / STORE), alarms)
+
+
+def _warn(ledger: Ledger, store: Path) -> tuple[str, ...]:
+    """Return the warnings of an intake: of its quarantine, and of side tables that do not fit the audits."""
+    return (*tell_quarantine(ledger), *(str(note).rstrip(".") for note in read_notes(store).warnings))
 
 
 def _leave_out_missing(batch: Batch, folder: Path, ledger: Ledger) -> tuple[Batch, tuple[str, ...]]:
