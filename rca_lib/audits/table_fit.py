@@ -87,7 +87,12 @@ def fit_side_tables(engine: duckdb.DuckDBPyConnection, tables: SideTables, mappi
         tell("warning", "ratings", _check_ratings(audits, frames["ratings"], files["ratings"]))
     if len(frames.get("population", ())):
         tell("warning", "population", _check_population(audits, frames["population"], files["population"]))
-    return replace(tables, frames=frames, notes=tuple(notes))
+    return replace(tables, frames=frames, notes=tuple(sorted(notes, key=_order)))
+
+
+def _order(note: Note) -> tuple[str, str, int, str, str]:
+    fault = note.fault
+    return note.kind, note.table, fault.row or 0, fault.column or "", fault.problem
 
 
 def _fold(text: str) -> str:

@@ -1,0 +1,207 @@
+"""What of a side table matches no audit is a warning with the nearest value, never silent."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from rca_lib.audits.beside import open_side_tables, read_events, read_ratings_of, read_targets
+from rca_lib.audits.intake_with_tables import read_beside, take_in_with
+from rca_lib.audits.mapping import Mapping
+from rca_lib.audits.side_tables import SideTableError, read_side_tables, write_side_tables
+from rca_lib.audits.store import open_store
+from rca_lib.batch.job import fill_store
+from rca_lib.findings import DataError
+
+MAPPING = """\
+time_zone: UTC
+labels: {Hate speech: hate, No violation: benign}
+values: {site: {LIS: Lisbon}}
+"""
+EVENTS = "event_id,type,start,scope,title,visibility\n"
+
+
+@pytest.fixture
+def given(tmp_path):
+    """Files of a small export: two sites, two queues, two vendors, February 2026."""
+    rows = [
+        {
+            "audit_id": f"a{number}", "item_id": f"{1000 + number}.0", "site": ("LIS", "Manila")[number % 2],
+            "rater": f"r{number % 5}", "decided_at": f"2026-02-{1 + number % 28:02d} 10:00",
+            "label": "Hate speech", "truth": ("Hate speech", "No violation")[number % 3 == 0],
+            "queue": ("video", "text")[number % 4 == 0], "vendor": ("Acme", "Bolt")[number % 2], "Shift lead": "Ann",
+            "stratum": "approved",
+        }
+        for number in range(60)
+    ]  # fmt: skip
+    pd.DataFrame(rows).to_csv(tmp_path / "audits.csv", index=False)
+    (tmp_path / "mapping.yml").write_text(MAPPING)
+
+    def fit(**tables):
+        files = {"mapping": tmp_path / "mapping.yml"}
+        for name, text in tables.items():
+            files[name] = tmp_path / f"{name}.csv"
+            files[name].write_text(text)
+        mapping, read = read_beside(files)
+        return take_in_with(tmp_path / "audits.csv", None, read, mapping, None)[1]
+
+    return fit
+
+
+def scopes(*scopes):
+    return EVENTS + "".join(f"e{number},outage,2026-02-10,{scope},x,\n" for number, scope in enumerate(scopes))
+
+
+@pytest.mark.parametrize(
+    ("scope", "problem", "hint"),
+    [
+        ("site=Lisboa", "site 'Lisboa' matches no audit", "nearest in the audits: 'Lisbon'"),
+        ("site=Porto Alegre", "site 'Porto Alegre' matches no audit", "in the audits: "),
+        ("queue=vid", "queue 'vid' matches no audit", "'video'"),
+        ("queue=v?d", "queue 'v?d' matches no audit", "'video'"),
+        ("market=PT", "no column 'market'", "map it"),
+        ("que=video", "no column 'que'", "nearest: queue"),
+        ("site=Manila;queue=audio", "queue 'audio' matches no audit", "'video'"),
+        ("vendor=Acme;site=Manila", "no audit matches all of 'vendor=Acme;site=Manila'", "correct it"),
+    ],
+)
+@pytest.mark.parametrize("table", ["events", "targets"])
+def test_a_scope_that_matches_nothing_is_a_warning_with_the_nearest_value(given, table, scope, problem, hint):
+    text = scopes("", scope) if table == "events" else f"metric,contract,scope\naccuracy,.9,\naccuracy,.9,{scope}\n"
+    tables = given(**{table: text})
+    (warning,) = tables.warnings
+    assert problem in warning.problem and hint in warning.hint
+    assert (warning.file, warning.row, warning.column) == (f"{table}.csv", 3, "scope")
+
+
+@pytest.mark.parametrize(
+    "scope",
+    ["", "*", "site=Lisbon", "site=Man*", "queue=v?deo", "site=Manila;queue=video", "Shift lead=Ann", "day=*-02-*"],
+)
+def test_a_scope_that_matches_is_silent(given, scope):
+    assert given(events=scopes(scope)).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("scope", "read"),
+    [
+        ("site=LIS", "site=Lisbon"),
+        ("site=manila", "site=Manila"),
+        ("SITE = \u00a0Manila", "site=Manila"),
+        ("shift_lead=ann", "Shift lead=Ann"),
+        ("queue=VIDEO", "queue=video"),
+    ],
+)
+def test_a_scope_is_spelled_as_the_audits_and_that_is_marked(given, scope, read):
+    tables = given(events=scopes(scope))
+    assert tables.frames["events"]["scope"].tolist() == [read]
+    assert tables.warnings == () and any(read in note.problem for note in tables.repairs)
+
+
+def test_a_scope_in_another_case_is_not_guessed_where_two_values_are_meant(given, tmp_path):
+    audits = pd.read_csv(tmp_path / "audits.csv")
+    audits.loc[:9, "queue"] = "Video"
+    audits.to_csv(tmp_path / "audits.csv", index=False)
+    tables = given(events=scopes("queue=VIDEO"))
+    assert tables.frames["events"]["scope"].tolist() == ["queue=VIDEO"] and len(tables.warnings) == 1
+
+
+def test_events_and_targets_of_other_years_are_warnings(given):
+    text = f"{EVENTS}e1,outage,2016-02-10,,x,\n"
+    (warning,) = given(events=text).warnings
+    assert "no event starts" in warning.problem and "2026-02-01 to 2026-02-28" in warning.hint
+    (warning,) = given(targets="metric,contract,valid_to\naccuracy,.9,2025-12-31\n").warnings
+    assert "no target holds" in warning.problem
+
+
+def test_a_vendor_of_an_event_that_matches_no_audit_is_a_warning(given):
+    text = f"{EVENTS}e1,outage,2026-02-10,,x,vendor:Acne\ne2,outage,2026-02-10,,x,vendor:Bolt\n"
+    (warning,) = given(events=text).warnings
+    assert "'Acne'" in warning.problem and "'Acme'" in warning.hint and warning.row == 2
+
+
+@pytest.mark.parametrize(
+    ("items", "problem"),
+    [
+        (("1001", "1002.0"), None),
+        (("1001", "x2"), "1 of 2 ratings are of items that no audit has, such as 'x2'"),
+        (("x1", "x2"), "no item matches an audit: 2 of 2 ratings"),
+    ],
+)
+def test_ratings_of_items_that_are_not_audited_are_counted(given, items, problem):
+    text = "item_id,rater,label\n" + "".join(f"{item},NA,Hate speech\n" for item in items)
+    told = [warning.problem for warning in given(ratings=text).warnings]
+    assert (told == []) if problem is None else told[0].startswith(problem)
+
+
+def test_labels_of_ratings_that_no_audit_has_are_told_with_the_nearest(given, tmp_path):
+    (tmp_path / "mapping.yml").write_text("time_zone: UTC\n")
+    mapping, tables = read_beside({"mapping": tmp_path / "mapping.yml"})
+    (tmp_path / "ratings.csv").write_text("item_id,rater,label\n1001,a,hate speach\n")
+    tables = read_side_tables({"ratings": tmp_path / "ratings.csv"}, mapping)
+    (warning,) = take_in_with(tmp_path / "audits.csv", None, tables, mapping, None)[1].warnings
+    assert "'hate speach' is in no audit" in warning.problem and "'Hate speech'" in warning.hint
+
+
+def population(*lines):
+    return "period,site,stratum,decisions\n" + "".join(f"{line}\n" for line in lines)
+
+
+def test_lines_of_the_population_that_match_no_audit_are_warnings(given):
+    text = population("2026-02,LIS,approved,900", "2026-02,Manila,approved,900", "2026-02,Porto,approved,5",
+                      "2026-02,Lisbon,aproved,5", "2026-03,Lisbon,approved,5")  # fmt: skip
+    warnings = given(population=text).warnings
+    assert [(warning.row, warning.column) for warning in warnings] == [(4, "site"), (5, "stratum"), (6, "period")]
+    assert "'approved'" in warnings[1].hint
+
+
+def test_a_population_that_matches_nothing_stops_with_the_nearest_value(given):
+    with pytest.raises(DataError, match="no line of the population matches an audit: site 'Lisbonne'") as stop:
+        given(population=population("2026-02,Lisbonne,approved,900"))
+    assert "'Lisbon'" in stop.value.mend
+
+
+def test_a_store_keeps_what_was_noted_and_is_the_same_when_it_is_filled_from_its_own_tables(given, tmp_path):
+    given(
+        events=scopes("site=LIS", "site=Lisboa").replace("outage", "Outage"),
+        targets="metric,contract,valid_from\naccuracy,97%,2026-02-01\n",
+        ratings="item_id,rater,label\n1001.0,NA,Hate speech\nx,NA,No violation\n",
+        population=population("2026-02,LIS,approved,900", "2026-02,Manila,approved,900", "2026-01,Manila,approved,9"),
+    )
+    names = ("events", "targets", "ratings", "population")
+    files = {name: tmp_path / f"{name}.csv" for name in names} | {"mapping": tmp_path / "mapping.yml"}
+    store, again = tmp_path / "store", tmp_path / "again"
+    fill_store(tmp_path / "audits.csv", files, store, {}, None)
+    own = {name: store / f"{name}.csv" for name in names} | {"mapping": store / "mapping.yml"}
+    fill_store(tmp_path / "audits.csv", own, again, {}, None)
+    for name in (*(f"{name}.csv" for name in names), "side_tables.json", "mapping.yml"):
+        assert (store / name).read_bytes() == (again / name).read_bytes(), name
+    told = open_side_tables(store)
+    assert len(told.warnings) == 3 and told.summary().endswith("3 warnings.")
+    assert set(told.to_frame()["kind"]) == {"warning", "repair"}
+    assert read_events(store, site="Lisbon")["scope"].tolist() == ["site=Lisbon"]
+    assert read_targets(store)["contract"].tolist() == [0.97]
+    assert read_ratings_of(store, open_store(store))["item_id"].tolist() == ["1001"]
+
+
+def test_nothing_is_written_where_a_table_is_at_fault(given, tmp_path):
+    (tmp_path / "events.csv").write_text(f"{EVENTS}e1,nonsense,2026-02-10,,x,\n")
+    with pytest.raises(SideTableError):
+        fill_store(tmp_path / "audits.csv", {"events": tmp_path / "events.csv"}, tmp_path / "store", {}, None)
+    assert not [path for path in tmp_path.iterdir() if "store" in path.name]
+
+
+def test_damaged_notes_of_a_store_are_one_clear_error(tmp_path):
+    (tmp_path / "ledger.json").touch()
+    for text in ("{", "[]", '{"tables": {"events": 1}, "notes": []}', json.dumps({"tables": {}, "notes": [{"x": 1}]})):
+        (tmp_path / "side_tables.json").write_text(text)
+        with pytest.raises(DataError, match=r"side_tables\.json is damaged"):
+            open_side_tables(tmp_path)
+
+
+def test_notes_of_an_older_store_are_none(tmp_path):
+    (tmp_path / "ledger.json").touch()
+    assert open_side_tables(tmp_path).summary() == "Side tables: none; no warnings."
+    tables = read_side_tables({}, Mapping())
+    write_side_tables(tables, tmp_path)
+    assert open_side_tables(tmp_path).warnings == ()
