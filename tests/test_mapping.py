@@ -88,3 +88,19 @@ def test_a_mapping_made_in_python_is_checked_like_one_from_a_file():
     assert Mapping(columns={"site": Constant(constant="x")}).known_labels == ()
     with pytest.raises(ValueError, match="nearest: truth"):
         Mapping(columns={"truht": "x"})
+
+
+def test_all_missing_columns_are_named_at_once_with_the_nearest_and_the_columns_of_the_file():
+    with pytest.raises(DataError) as stop:
+        plan_columns(Mapping(), ["Audit ID", "Item-Id", "Site", "Agent", "When", "Decision", "QA decision"])
+    assert "no columns audit_id, item_id, site, rater, decided_at, label, truth in the file" in str(stop.value)
+    assert "Audit ID for audit_id, Item-Id for item_id, Site for site" in stop.value.mend
+    assert stop.value.mend.endswith("the file has: Audit ID, Item-Id, Site, Agent, When, Decision, QA decision")
+
+
+def test_a_name_that_yaml_has_cut_at_a_number_sign_is_told(tmp_path):
+    mapping = read_mapping(write(tmp_path, "columns:\n  audit_id: Case # the ticket\n"))
+    names = ["Case # the ticket", "item_id", "site", "rater", "decided_at", "label", "truth"]
+    with pytest.raises(DataError, match="no column 'Case' in the file") as stop:
+        plan_columns(mapping, names)
+    assert "write 'Case # the ticket' in quotes" in stop.value.mend

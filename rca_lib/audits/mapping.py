@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -186,7 +186,8 @@ def plan_columns(mapping: Mapping, names: Sequence[str]) -> Plan:
     Raises
     ------
     DataError
-        If headers are duplicated, or a mapped or a required column is missing: with the nearest names of the file.
+        If headers are duplicated, or mapped or required columns are missing: all of them, with the nearest names of
+        the file.
 
     Examples
     --------
@@ -197,6 +198,7 @@ def plan_columns(mapping: Mapping, names: Sequence[str]) -> Plan:
     """
     positions = _positions(names)
     places: dict[str, tuple[int, ...] | str] = {}
+    missing: list[tuple[str, str]] = []  # the file's column, the column of audits
     for name in MAPPABLE:
         source = mapping.columns.get(name, name)
         if isinstance(source, Constant):
@@ -204,10 +206,12 @@ def plan_columns(mapping: Mapping, names: Sequence[str]) -> Plan:
         elif name in mapping.columns or name in positions:
             parts = [source] if isinstance(source, str) else source
             if parts not in ([""], ()):
-                places[name] = tuple(_find(part, positions, name) for part in parts)
-    for name in columns(AUDITS, "required"):
-        if name not in places:
-            raise _missing(name, name, positions)
+                tidy = [" ".join(part.split()) for part in parts]
+                missing += [(part, name) for part in tidy if part not in positions]
+                places[name] = tuple(positions.get(part, -1) for part in tidy)
+    missing += [(name, name) for name in columns(AUDITS, "required") if name not in places]
+    if missing:
+        raise _missing(missing, positions)
     return Plan(places, _extras(mapping, places, positions))
 
 
@@ -221,17 +225,30 @@ def _positions(names: Sequence[str]) -> dict[str, int]:
     return {name: place for place, name in enumerate(names)}
 
 
-def _find(part: str, positions: dict[str, int], name: str) -> int:
-    part = " ".join(part.split())
-    if part not in positions:
-        raise _missing(part, name, positions)
-    return positions[part]
+def _missing(missing: Sequence[tuple[str, str]], positions: dict[str, int]) -> DataError:
+    """Name all columns that are missing, each with the nearest of the file."""
+    one = len(missing) == 1
+    nearest = {wanted: show_nearest(wanted, positions, 3 if one else 1, everything=one) for wanted, _ in missing}
+    if one:
+        ((wanted, name),) = missing
+        problem = f"no column {wanted!r} in the file" + (
+            "" if wanted == name else f", which the mapping names for {name}"
+        )
+        hint = f"name it in the mapping under columns: {name}; nearest in the file: {nearest[wanted]}"
+    else:
+        listed = [wanted if wanted == name else f"{wanted!r} for {name}" for wanted, name in missing]
+        problem = f"no columns {', '.join(listed)} in the file"
+        near = ", ".join(f"{nearest[wanted]} for {wanted}" for wanted, _ in missing if nearest[wanted])
+        hint = "name them in the mapping under columns" + (f"; nearest in the file: {near}" if near else "")
+        hint += f"; the file has: {', '.join(list(positions)[:60])}"
+    hints = [hint, *(quoting for wanted, _ in missing if (quoting := _hint_at_quotes(wanted, positions)))]
+    return DataError(problem, column=missing[0][1], mend="; ".join(hints))
 
 
-def _missing(part: str, name: str, positions: dict[str, int]) -> DataError:
-    wanted = f"no column {part!r} in the file" + ("" if part == name else f", which the mapping names for {name}")
-    mend = f"name it in the mapping under columns: {name}; nearest in the file: {show_nearest(part, positions)}"
-    return DataError(wanted, column=name, mend=mend)
+def _hint_at_quotes(wanted: str, names: Iterable[str]) -> str:
+    """Say how a name is written that YAML cut where it takes a comment to begin."""
+    cut = next((name for name in names if name.startswith((f"{wanted} #", f"{wanted}: "))), None)
+    return f"write '{cut}' in quotes, because YAML takes what follows # for a comment" if cut else ""
 
 
 def _extras(mapping: Mapping, places: dict[str, tuple[int, ...] | str], positions: dict[str, int]) -> dict[str, int]:
@@ -239,24 +256,32 @@ def _extras(mapping: Mapping, places: dict[str, tuple[int, ...] | str], position
     made = {*places, *RECOMPUTED, "month", *(["tenure"] if "tenure_days" in places else [])}
     wanted = mapping.keep if mapping.keep is not None else [name for name in positions if positions[name] not in used]
     extras = {}
+    tidy = {name: " ".join(name.split()) for name in wanted}
+    absent = [(part, name) for name, part in tidy.items() if part not in positions]
+    if absent:
+        raise _missing([(name, name) for _, name in absent], positions)
     for name in wanted:
-        place = _find(name, positions, name)
+        place = positions[tidy[name]]
         if name.casefold() not in RECOMPUTED:
             extras[f"{name}_in_file" if name.casefold() in made else name] = place
     return extras
 
 
-def show_nearest(name: str, names: Any, count: int = 3) -> str:
-    """Name the nearest of some names, all of them where none is near.
+def show_nearest(name: str, names: Any, count: int = 3, *, everything: bool = True) -> str:
+    """Name the nearest of some names; all of them where none is near, or none at all.
 
     Examples
     --------
     >>> show_nearest("lable", ["label", "truth", "site"])
     'label'
     """
-    folded = {known.casefold(): known for known in names}
-    near = get_close_matches(name.casefold(), list(folded), count, 0.5)
-    return ", ".join(folded[known] for known in near) or ", ".join(list(names)[:30]) or "none"
+    folded = {_fold(known): known for known in names}
+    near = ", ".join(folded[known] for known in get_close_matches(_fold(name), list(folded), count, 0.5))
+    return near or (", ".join(list(names)[:30]) or "none" if everything else "")
+
+
+def _fold(name: str) -> str:
+    return name.casefold().replace(" ", "_").replace("-", "_")
 
 
 def tidy_names(cells: Sequence[object]) -> tuple[str, ...]:
