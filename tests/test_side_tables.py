@@ -181,7 +181,7 @@ def test_all_missing_columns_are_named_with_the_nearest(tmp_path, name, header, 
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"\x1f\x8b\x08\x00 packed", "gzip"),
+        (b"\x1f\x8b\x08\x00 packed", "packed archive"),
         (b"%PDF-1.4", "PDF"),
         (b"event_id,type,start,title\ne1,outage,2026-02-01,a,b,c\n", "cells, where the header has 4"),
     ],
