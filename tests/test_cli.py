@@ -1,7 +1,17 @@
+import json
 import subprocess
 import sys
 
+import nbformat
 import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+import rca_lib
+
+CELL = 'site: str = ""  # the site\nperiod: str = ""  # the period\noutput: str = ""  # the folder\n'
+SAVE = (
+    'from pathlib import Path\nfor name in ("findings", "claims"): _ = (Path(output) / f"{name}.json").write_text("{}")'
+)
 
 
 def rca(*words, folder):
@@ -46,3 +56,33 @@ def test_help_lists_every_command(tmp_path):
     done = rca("--help", folder=tmp_path)
     for command in ("demo", "check", "run", "verify", "simulate", "lab"):
         assert command in done.stdout
+
+
+def test_the_version_is_told_and_the_help_documents_the_exit_statuses_and_completion(tmp_path):
+    assert rca("--version", folder=tmp_path).stdout == f"rca {rca_lib.__version__}\n"
+    told = " ".join(rca("--help", folder=tmp_path).stdout.split())
+    for words in ("--install-completion", "Exit status: 0", "1 a run failed", "2 a wrong", "3 done", "130", "143"):
+        assert words in told
+
+
+def test_progress_in_a_log_file_is_a_line_a_run_without_control_signs(tmp_path):
+    notebook = new_notebook(cells=[new_markdown_cell("# Q"), new_code_cell(CELL, metadata={"tags": ["parameters"]})])
+    notebook.cells.append(new_code_cell(SAVE))
+    nbformat.write(notebook, tmp_path / "tiny.ipynb")
+    rows = [f"a{n},i{n},{site},r,2026-0{month}-03T00:00:00Z,x,x"
+            for n, (site, month) in enumerate([("Lisbon", 1), ("Lisbon", 2), ("Manila", 2)])]  # fmt: skip
+    (tmp_path / "audits.csv").write_text("\n".join(["audit_id,item_id,site,rater,decided_at,label,truth", *rows]))
+    (tmp_path / "b.yml").write_text(
+        "batch: tiny\ndata: audits.csv\n"
+        "notebooks: {deep_dive: tiny.ipynb, intake: null, ground_truth: null, portfolio: null}\n"
+    )
+    done = rca("run", "b.yml", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "\x1b" not in done.stdout + done.stderr and "\r" not in done.stdout + done.stderr
+    lines = done.stderr.splitlines()
+    assert lines[0] == "Running notebooks: 3 to do"
+    assert [line[:9] for line in lines[1:4]] == ["[1 of 3] ", "[2 of 3] ", "[3 of 3] "]
+    assert sum("made in" in line for line in lines) == 3
+    told = json.loads(rca("run", "b.yml", "--json", folder=tmp_path).stdout)
+    assert told["status"] == 0 and [run["kept"] for run in told["runs"]] == [True] * 3
+    assert told["runs"][0]["site"] == "Lisbon" and told["ledger"]["kept"] == 3

@@ -1,9 +1,10 @@
 import shutil
 from datetime import date
+from functools import partial
 
 import pytest
 
-from rca_lib.audits.beside import index_ratings, read_events, read_targets
+from rca_lib.audits.beside import index_ratings, open_side_tables, read_events, read_targets
 from rca_lib.audits.counting import count_errors, count_steps, keep_proportional
 from rca_lib.audits.demo import demo_store
 from rca_lib.audits.intake import take_in
@@ -159,3 +160,40 @@ def test_periods_are_named_as_people_name_them():
         "2026-02",
     ]
     assert period_of(date(2027, 1, 1), "week").name == "2026-W53"
+
+
+@pytest.mark.parametrize("opened", [open_store, open_ledger, read_events, read_targets, open_side_tables, "case"])
+def test_a_folder_that_is_no_store_is_one_clear_error_that_names_the_store_that_is_meant(tmp_path, opened):
+    if opened == "case":
+        opened = partial(open_case, site="lisbon", period="2026-03")
+    batch, report = tmp_path / "weekly", tmp_path / "weekly" / "lisbon" / "2026-03"
+    report.mkdir(parents=True)
+    (report / "report.html").touch()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "audits.csv").touch()
+    for folder, said, hint in (
+        (tmp_path / "none", "there is no folder", "rca run"),
+        (tmp_path / "audits.csv", "is a file, not a store", "take a file in first"),
+        (tmp_path / "empty", "is empty", "take a file in first"),
+        (report, "is not a store of audits", "rca run"),
+    ):
+        with pytest.raises(DataError, match=said) as stop:
+            opened(folder)
+        assert hint in stop.value.mend and folder.name in str(stop.value)
+    shutil.copytree(demo_store(), batch / "_audits")
+    for folder in (
+        batch,
+        report,
+        batch / "_audits" / "site=lisbon",
+        batch / "_audits" / "site=lisbon" / "month=2026-03",
+    ):
+        with pytest.raises(DataError) as stop:
+            opened(folder)
+        assert str(batch / "_audits") in stop.value.mend
+    opened(batch / "_audits")
+
+
+def test_a_store_whose_audits_are_gone_says_so(tmp_path):
+    shutil.copyfile(demo_store() / "ledger.json", tmp_path / "ledger.json")
+    with pytest.raises(DataError, match="holds no audits"):
+        open_store(tmp_path)

@@ -100,6 +100,33 @@ def test_a_fault_of_the_file_is_one_error_with_its_line(write, old, new, problem
     assert caught.value.first["file"] == "taxonomy.yml"
 
 
+def test_all_faults_of_a_taxonomy_are_told_at_once_with_their_lines_and_hints(write):
+    text = (
+        "unknown: UNKNOWN\n"
+        "causes:\n"
+        "  P: {name: People, ownr: ops, controllable_by: site}\n"
+        "  Q: {name: Policy, owner: policy, controllable_by: nobody}\n"
+        "rules: {}\n"
+    )
+    with pytest.raises(DataError, match="causes, P, ownr: unknown key") as caught:
+        read_taxonomy(write(text))
+    told = str(caught.value)
+    assert "line 3: causes, P, owner: Field required" in told and "line 4: causes, Q, controllable_by" in told
+    assert caught.value.mend == "nearest known key: owner"
+    text = (
+        "unknown: UNK\n"
+        "causes:\n"
+        "  P: {name: People, owner: ops, controllable_by: site}\n"
+        "rules:\n"
+        "  a: {cause: PP, confidence: 0.5, when: tenure_days < 3}\n"
+        "  b: {cause: P, confidence: 0.5, when: tenure_dayz < 3}\n"
+    )
+    with pytest.raises(DataError, match="unknown code 'UNK'") as caught:
+        read_taxonomy(write(text))
+    assert "line 5: unknown code 'PP' (choose P)" in str(caught.value)
+    assert "line 6: rule 'b': Binder Error" in str(caught.value)
+
+
 def test_a_file_that_is_not_there_empty_or_no_text_is_an_error(tmp_path, write):
     with pytest.raises(DataError, match="no taxonomy file"):
         read_taxonomy(tmp_path / "none.yml")

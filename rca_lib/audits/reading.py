@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing

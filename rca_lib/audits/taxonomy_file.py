@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, fields
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -104,14 +105,22 @@ class Taxonomy:
         return self.causes[code].controllable_by
 
 
+FIELDS = {
+    "causes": (*(one.name for one in fields(Cause) if one.name not in ("code", "bone")), "parent"),
+    "rules": tuple(one.name for one in fields(Rule)),
+}
+LISTED = 20  # further faults that are told
+
+
 def read_taxonomy(path: str | Path | None = None) -> Taxonomy:
     """Read and check a taxonomy file, arranged as `parameters/taxonomy.yml`, which is read where none is given.
 
     Raises
     ------
     DataError
-        With the line: no YAML, an unknown or repeated key, an unknown code, a cycle of parents, a condition that is no
-        SQL on the columns of the contract, a pattern that is no regular expression (RE2), a value out of range.
+        With all faults and their lines: no YAML, an unknown or duplicate key, an unknown code, a cycle of parents, a
+        condition that is no SQL on the columns of the contract, a pattern that is no regular expression (RE2), a value
+        out of range.
 
     Examples
     --------
@@ -127,12 +136,14 @@ def read_taxonomy(path: str | Path | None = None) -> Taxonomy:
     lines = {(): 1, **read.lines}
     try:
         taxonomy = TypeAdapter(Taxonomy).validate_python(read.content)
-        _check(taxonomy)
-        return taxonomy
-    except (_Fault, ValidationError) as error:
-        place, problem, mend = error.args if isinstance(error, _Fault) else _tell_first(error)
-        line = next(lines[place[:keys]] for keys in range(len(place), -1, -1) if place[:keys] in lines)
-    raise DataError(problem, first={"file": file.name, "line": line}, mend=mend)
+        faults = _check(taxonomy)
+    except _Fault as fault:
+        faults = [fault]
+    except ValidationError as error:
+        faults = _list_faults(error)
+    if faults:
+        raise _explain(file, faults, lines)
+    return taxonomy
 
 
 def ask_rules(rules: Mapping[str, Rule], rows: pd.DataFrame, events: pd.DataFrame = NO_EVENTS) -> list[str]:
@@ -188,31 +199,63 @@ def _find_forebears(entries: Mapping[str, Mapping[str, str]], code: str) -> list
     return line
 
 
-def _tell_first(error: ValidationError) -> tuple[Place, str, str]:
-    """Tell of an unknown key before the missing one that it may have been meant for."""
-    first = min(error.errors(), key=lambda one: "unexpected" not in one["type"])
-    problem = "unknown key" if "unexpected" in first["type"] else first["msg"]
-    return first["loc"], f"{', '.join(map(str, first['loc']))}: {problem}", "arrange it as parameters/taxonomy.yml"
+def _explain(file: Path, faults: Sequence[_Fault], lines: Mapping[Place, int]) -> DataError:
+    """Make one error of all faults, the first with its hint, up to 20 of the others with their lines."""
+
+    def line_of(fault: _Fault) -> int:
+        place = fault.args[0]
+        return next(lines[place[:keys]] for keys in range(len(place), -1, -1) if place[:keys] in lines)
+
+    (_, problem, hint), rest = faults[0].args, faults[1:]
+    listed = [f"line {line_of(fault)}: {fault.args[1]} ({fault.args[2]})" for fault in rest[:LISTED]]
+    listed += [f"{len(rest) - LISTED:,} more"] * (len(rest) > LISTED)
+    told = "; ".join([problem, *listed])
+    return DataError(told, first={"file": file.name, "line": line_of(faults[0])}, mend=hint)
 
 
-def _check(taxonomy: Taxonomy) -> None:
-    """Check the codes, and ask each rule of a row with every column of the contract."""
-    _require(taxonomy.unknown, taxonomy.causes, ("unknown",), "unknown code")
-    for subject, code in taxonomy.cause_of.items():
-        _require(subject, USUAL, ("cause_of", subject), "no event type or finding")
-        _require(code, taxonomy.causes, ("cause_of", subject), "unknown code")
+def _list_faults(error: ValidationError) -> list[_Fault]:
+    """List unknown keys before the missing ones that they may have been meant for."""
+    found = sorted(error.errors(), key=lambda one: "unexpected" not in one["type"])
+    faults = []
+    for one in found:
+        place, unknown = one["loc"], "unexpected" in one["type"]
+        words = FIELDS.get(str(place[0]) if len(place) == 3 else "", ()) if unknown else ()
+        near = get_close_matches(str(place[-1]), words, 1, 0.5) if words else ()
+        hint = f"nearest known key: {near[0]}" if near else "arrange it as parameters/taxonomy.yml"
+        problem = f"{', '.join(map(str, place))}: {'unknown key' if unknown else one['msg']}"
+        faults.append(_Fault(place, problem, hint))
+    return faults
+
+
+def _check(taxonomy: Taxonomy) -> list[_Fault]:
+    """Check the codes, ask each rule of a row with every column of the contract, and return what is wrong."""
     values = {**dict.fromkeys(NUMBERS, "1::double"), "time": "null::timestamp"}
     columns = ", ".join(f"{values.get(kind, _quote('a'))} as {name}" for name, kind in COLUMNS.items())
+    checks = [partial(_require, taxonomy.unknown, taxonomy.causes, ("unknown",), "unknown code")]
+    for subject, code in taxonomy.cause_of.items():
+        checks.append(partial(_require, subject, USUAL, ("cause_of", subject), "no event type or finding"))
+        checks.append(partial(_require, code, taxonomy.causes, ("cause_of", subject), "unknown code"))
+    faults: list[_Fault] = []
     with open_engine() as engine:
         engine.execute(f"create table facts as select {columns}")
         for name, rule in taxonomy.rules.items():
-            _require(rule.cause, taxonomy.causes, ("rules", name, "cause"), "unknown code")
+            checks.append(partial(_require, rule.cause, taxonomy.causes, ("rules", name, "cause"), "unknown code"))
+            checks.append(partial(_try_rule, engine, name, rule))
+        for check in checks:
             try:
-                engine.execute(f"select 1 from facts where {_write_rule(rule, NO_EVENTS, ())}")
-            except duckdb.Error as error:
-                problem = " ".join(str(error).partition("\n\nLINE")[0].split())
-                mend = "when takes SQL on the columns of audits, comment takes regular expressions as RE2 reads them"
-                raise _Fault(("rules", name), f"rule {name!r}: {problem}", mend) from error
+                check()
+            except _Fault as fault:
+                faults.append(fault)
+    return faults
+
+
+def _try_rule(engine: duckdb.DuckDBPyConnection, name: str, rule: Rule) -> None:
+    try:
+        engine.execute(f"select 1 from facts where {_write_rule(rule, NO_EVENTS, ())}")
+    except duckdb.Error as error:
+        problem = " ".join(str(error).partition("\n\nLINE")[0].split())
+        hint = "when takes SQL on the columns of audits, comment takes regular expressions as RE2 reads them"
+        raise _Fault(("rules", name), f"rule {name!r}: {problem}", hint) from error
 
 
 def _require(word: str, words: Mapping[str, Any], place: Place, problem: str) -> None:
