@@ -212,8 +212,8 @@ def rank_drivers(
     cannot see a change that shows in three dimensions together only, nor one in a column that is not named, nor one no
     larger than what cells scatter or most slices wander by; it says where, not why; two slices that hold nearly the
     same audits cannot be told apart, nor one auditor who audits all of a slice from the slice. Intervals of the change
-    allow for raters (but not for what is named, which is shown by itself), and for items where these were judged more
-    than once.
+    allow for raters (but not for those who are named, which is shown by itself), and for items where these were judged
+    more than once.
 
     Examples
     --------
@@ -250,11 +250,12 @@ def _answer(case: SearchedPeriods, alpha: float) -> Drivers:
     new = case.chances()
     mean = [(one + other) / 2 for one, other in zip(old, new, strict=True)]
     compare = partial(compare_rates, case.cells, clusters=case.cluster, judged=case.judged)
-    change, p_value = compare(usual=(0.0, new[1] - old[1]))  # who is named is no proof that raters differ
+    lifted = case.lifted_raters()
+    change, p_value = compare(usual=(0.0, lifted))
     mix, parts, jointly = split_mix(*case.cells, case.search.baseline, mean, judged=case.judged)
     mixed = [MixPart(name, part) for name, part in zip(case.values, parts, strict=True)]
     mixed.sort(key=lambda one: -abs(one.part.value))
-    rate, _ = compare(offsets=mean, usual=(old[0], new[1]))
+    rate, _ = compare(offsets=mean, usual=(mean[0], mean[1] + lifted / 2))
     rest, _ = compare(offsets=(old[0], new[1]), usual=(old[0], new[1]))
     slices = [_slice(case, place, new) for place in range(len(case.search.picks))]
     slices = _add_shares(slices, mix, change) if change.excludes_zero else slices

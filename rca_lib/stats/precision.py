@@ -30,6 +30,18 @@ class Precision:
         root = vectors / np.sqrt(np.maximum(values, 1e-12 * values[-1]))  # rounding may leave some below 0
         return np.hstack([(narrow - last @ lean) @ root, last / np.sqrt(self.wide)])
 
+    def solve(self, values: Array) -> Array:
+        """Return the covariance times values, one for each effect."""
+        narrow, last = np.split(values, [len(self.corner)])
+        reduced, lean = self.reduce()
+        first = np.linalg.solve(reduced, narrow - last @ lean)
+        return np.concatenate([first, last / self.wide - lean @ first])
+
+    def multiply(self, effects: Array) -> Array:
+        """Return the precision times effects."""
+        narrow, last = np.split(effects, [len(self.corner)])
+        return np.concatenate([self.corner @ narrow + self.edge @ last, narrow @ self.edge + self.wide * last])
+
     def reduce(self) -> tuple[Array, Array]:
         """Return the precision of all effects but the last dimension's, and how much these lean on each of them."""
         lean = (self.edge / self.wide).T

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit, logit, xlogy
+from scipy.special import expit, xlogy
 from scipy.stats import norm
 
 from rca_lib.stats.cells import Array, Cells, Codes, Table, moments
@@ -42,7 +42,6 @@ class Scores:
     expected: Array
     wandering: tuple[float, float]
     shifts: Array
-    usual: Array
     tilted: Array
     left: Array
     scatter: Array
@@ -68,9 +67,8 @@ def score_slices(field: Field, members: Array, wandering: tuple[float, float] = 
     the deviance in which the slice's log odds may have moved as far as all that uncertainty lets them, with the
     correction for skewness of Pierce and Schafer (1986).
     """
-    members = np.vstack([field.tilt[field.after.codes[-1]], members])
-    firm = np.array([TILTED, *([LOOSE] * (len(members) - 1))])
-    thin, logits, shifts, drift = _fit(field, members, firm)
+    members, firm = add_tilt(field, members)
+    thin, logits, shifts, drift = fit_picks(field, members, firm)
     chance = expit(logits + shifts @ members)
     info, noise, gap = moments(thin.after, chance)
     sums, sizes = field.layout.sum_tables, field.layout.sizes
@@ -79,12 +77,11 @@ def score_slices(field: Field, members: Array, wandering: tuple[float, float] = 
     tables = (over, over if noise is info else sums(noise), gap_over, *plain)
     (infos, noises, gaps, plain_infos, plain_gaps), effects = _sum_slices(field, tables, picked)
     drift |= {one: wandering[0] for one in field.work if wandering[0]}
-    known, columns = _know(field, over, picked, (members * info) @ members.T + np.diag(firm), drift)
+    known, columns = know_effects(field, over, picked, (members * info) @ members.T + np.diag(firm), drift)
     pull = np.concatenate([sum_effects(gap_over, sizes, ())[0], members @ gap])
     (pull, *_), half = np.split(known.halve(np.vstack([pull, effects])[:, columns]), [1])
     infos, noises = np.maximum(infos, 1e-9), noises * field.clumps  # no information where all is an error, or nothing
     precision = infos - np.square(half).sum(1)
-    apart = known.halve(np.eye(len(columns))[sum(sizes[:-1]) + 1 :][1 : len(members)]) @ pull
     clear = precision > 10 * LOOSE
     precision = np.where(clear, precision, 1.0)
     shift = (gaps - half @ pull) / precision
@@ -98,16 +95,14 @@ def score_slices(field: Field, members: Array, wandering: tuple[float, float] = 
     wandering = _wander(field, shift, np.sqrt(grown * error))
     return Scores(
         shift * plain_infos, noises * plain_infos / infos, error * np.square(np.maximum(plain_infos, 1e-9)),
-        plain_infos, items, expected, wandering, shifts[1:], _undo(field, members, chance, shifts, apart),
-        shifts[0] * field.tilt, gap, noise,
+        plain_infos, items, expected, wandering, shifts[1:], shifts[0] * field.tilt, gap, noise,
     )  # fmt: skip
 
 
-def _undo(field: Field, members: Array, chance: Array, shifts: Array, apart: Array) -> Array:
-    """Return the errors expected in each pick without its shift, of which all others tell that it is `apart` larger."""
-    odds = logit(np.clip(chance, 1e-300, 1 - 1e-16))
-    without = (expit(odds - shift - more) for shift, more in zip(shifts[1:], apart, strict=True))
-    return np.array([field.after.items @ (one * member) for one, member in zip(without, members[1:], strict=True)])
+def add_tilt(field: Field, members: Array) -> tuple[Array, Array]:
+    """Return the picks' rows behind that of values whose share of the work grew, and each one's prior precision."""
+    members = np.vstack([field.tilt[field.after.codes[-1]], members])
+    return members, np.array([TILTED, *([LOOSE] * (len(members) - 1))])
 
 
 def _sum_slices(field: Field, tables: Sequence[Table], picked: Sequence[Table]) -> tuple[Array, Array]:
@@ -137,7 +132,7 @@ def _wander(field: Field, shift: Array, error: Array) -> tuple[float, float]:
     return own, max(every - 2 * own, 0.0)
 
 
-def _fit(field: Field, members: Array, firm: Array) -> tuple[Field, Array, Array, dict[int, float]]:
+def fit_picks(field: Field, members: Array, firm: Array) -> tuple[Field, Array, Array, dict[int, float]]:
     """Fit the picks' shifts jointly, how much cells scatter and raters drift; drift raises the expected rates a bit."""
     shifts = _shift(field.after, field.logits, members, firm, np.zeros(len(members)))
     at = field.logits + shifts @ members
@@ -191,7 +186,7 @@ def _drift(field: Field, logits: Array, lost: int, *, margin: float) -> dict[int
     return drift
 
 
-def _know(
+def know_effects(
     field: Field, over: Table, picked: Sequence[Table], overlaps: Array, drift: dict[int, float]
 ) -> tuple[Precision, Codes]:
     """Add what the current audits tell of the effects, of the picks and of drift to what the baseline tells.

@@ -39,6 +39,17 @@ class SearchedPeriods:
                 logits = [at + shift * pick.members(one.codes) for at, one in zip(logits, self.cells, strict=True)]
         return [expit(one) for one in logits]
 
+    def lifted_raters(self) -> Array:
+        """Return what the named raters (or the like) add to each current cell's chance of an error.
+
+        They are shown by themselves, and are no proof that raters differ in general.
+        """
+        chance, lifted = self.chances()[1], np.zeros(len(self.cells[1].items))
+        for place, pick in enumerate(self.search.picks):
+            if self.cluster in pick.dimensions:
+                lifted += chance - self.chances(place)[1]
+        return lifted
+
     def where(self, dimensions: Sequence[int], values: Sequence[int]) -> dict[str, str]:
         """Name the values."""
         known = list(self.values.items())

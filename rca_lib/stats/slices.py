@@ -8,9 +8,10 @@ from functools import cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta, norm
+from scipy.stats import norm
 
 from rca_lib.stats.cells import Array, Cells, Codes, Judged
+from rca_lib.stats.excess import count_new, count_spared, expect_without
 from rca_lib.stats.expected import Baseline
 from rca_lib.stats.field import Field, open_field
 from rca_lib.stats.scores import Scores, score_slices, signed_root
@@ -108,11 +109,14 @@ def search_slices(
         penalties[:, whole] = np.inf
         other = _pick(replace(field, penalties=penalties), score, alpha)
         picks = min(picks, other or picks, key=lambda one: (len(one), (score(one).shifts < 0).sum()))
-    named = [_measure(field, score, place, picks, cluster, alpha) for place in picks]
-    while named and max(one.p_value for one in named) > alpha:
-        weakest = int(np.argmax([one.p_value for one in named]))
+    while picks and max(log_p := [_log_p(field, score, place, picks) for place in picks]) > np.log(alpha):
+        weakest = int(np.argmax(log_p))
         picks = picks[:weakest] + picks[weakest + 1 :]
-        named = [_measure(field, score, place, picks, cluster, alpha) for place in picks]
+    usual = expect_without(field, _rows(field, picks), wandering)
+    named = [
+        _measure(field, score, place, picks, cluster, alpha, float(one))
+        for place, one in zip(picks, usual, strict=True)
+    ]
     order = sorted(range(len(picks)), key=lambda one: -abs(named[one].score))
     final = score(picks)
     *effects, last = field.baseline.effects
@@ -127,8 +131,12 @@ Scorer = Callable[[tuple[int, ...]], Scores]
 
 
 def _score(field: Field, places: tuple[int, ...], *, wandering: tuple[float, float] = (0.0, 0.0)) -> Scores:
+    return score_slices(field, _rows(field, places), wandering)
+
+
+def _rows(field: Field, places: tuple[int, ...]) -> Array:
     members = [_members(field.after.codes, *field.name(place)) for place in places]
-    return score_slices(field, np.array(members, float).reshape(len(places), len(field.logits)), wandering)
+    return np.array(members, float).reshape(len(places), len(field.logits))
 
 
 def _members(codes: Codes, dimensions: Sequence[int], values: Sequence[int]) -> NDArray[np.bool_]:
@@ -169,18 +177,28 @@ def _settle(field: Field, score: Scorer, picks: tuple[int, ...], alpha: float) -
     return picks
 
 
+def _log_p(field: Field, score: Scorer, place: int, picks: tuple[int, ...]) -> float:
+    return float(score(tuple(one for one in picks if one != place)).log_p(field)[place])
+
+
 def _measure(
-    field: Field, score: Scorer, place: int, picks: tuple[int, ...], cluster: int | None, alpha: float
+    field: Field,
+    score: Scorer,
+    place: int,
+    picks: tuple[int, ...],
+    cluster: int | None,
+    alpha: float,
+    usual: float,
 ) -> Pick:
-    """Give a pick its excess: given the others, and given that the search named it."""
+    """Give a pick its excess over the usual errors: given the others, and given that the search named it."""
     scores = score(tuple(one for one in picks if one != place))
     height = float(scores.heights()[place])
     least = float(norm.isf(alpha / np.exp(field.penalties[int(height > 0), place])))
     member = _members(field.after.codes, *field.name(place))
-    errors, usual = float(field.after.errors @ member), float(score(picks).usual[picks.index(place)])
+    errors = float(field.after.errors @ member)
     means, weights = _given_named(abs(height), least)
-    bounds = _count_new if height > 0 else _count_spared
-    excess = bounds(scores, place, errors, usual, np.linspace(means[0], means[-1], 101), height)
+    count = count_new if height > 0 else count_spared
+    excess = count(scores, place, errors, usual, np.linspace(means[0], means[-1], 101), height)
     excess = np.interp(means, np.linspace(means[0], means[-1], 101), excess)
     ends = np.interp(np.interp((0.025, 0.975), np.cumsum(weights), means), means, excess)
     left, scatter = scores.left * member, scores.scatter * member
@@ -189,40 +207,6 @@ def _measure(
     low, high = sorted(map(float, ends))
     value = float(np.clip(weights @ excess, low, high))
     return Pick(*field.name(place), height, p_value, usual, errors - usual, value, low, high, carried)
-
-
-def _count_new(scores: Scores, place: int, errors: float, usual: float, means: Array, height: float) -> Array:
-    """Return how many of the errors would not be there, had the slice not become worse by so many standard deviations.
-
-    The errors are counted, not drawn: what is unsure is how many there would be anyway. That number has the mean
-    `usual`, the variance of the slice when nothing changed, and a beta distribution on the audits of the slice. A score
-    of which m is change is due to luck with height - m, which tells the place in that distribution. The answer is never
-    below none nor above all errors that there are.
-    """
-    mean = np.clip(usual / scores.items[place], 1e-12, 1 - 1e-12)
-    variance = _variance(scores, place, usual) / scores.items[place] ** 2
-    concentration = max(mean * (1 - mean) / variance - 1, 1e-3)
-    anyway = beta.ppf(norm.cdf(height - means), mean * concentration, (1 - mean) * concentration)
-    return np.clip(errors - anyway * scores.items[place], 0, errors)
-
-
-def _count_spared(scores: Scores, place: int, errors: float, usual: float, means: Array, height: float) -> Array:
-    """Return minus the errors that a slice was spared, had it become better by so many standard deviations.
-
-    What is unsure is how few errors so good a rate makes: none at best, which spares the `usual` ones.
-    """
-    steps = -np.linspace(0, usual, 1000)
-    share = usual / scores.expected[place]
-    there = scores.items[place], usual, scores.info[place] * share
-    spread = scores.noise[place] * share, _variance(scores, place, usual)
-    reached = np.maximum.accumulate(np.abs(signed_root(*there, steps, *spread)))
-    return np.interp(means, reached, steps)
-
-
-def _variance(scores: Scores, place: int, usual: float) -> float:
-    """Return the variance of the errors of a slice when nothing changed, at the number of them that is usual."""
-    share, variance = usual / scores.expected[place], min(float(scores.variance[place]), 1e12)
-    return float(scores.noise[place] * share + (variance - scores.noise[place]) * share**2)
 
 
 def _given_named(score: float, least: float) -> tuple[Array, Array]:
