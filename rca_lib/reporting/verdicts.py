@@ -2,8 +2,8 @@
 
 Five looks can make a headline: the level (did the error rate change?), the time (did the daily series change?), the
 place (did a slice change?), the mix (did the work change?) and the measurement (did truth or sampling change?). Each
-has a p-value for its own question. Holm's (1979) procedure keeps the looks that are significant together, so that a
-quiet site gets a headline marked *shown* with probability alpha at the most.
+has a p-value for its own question. Nine tenths of alpha go to the three looks at the work, by Holm's (1979) procedure,
+and the rest to the other two, so that a quiet site gets a headline marked *shown* with probability alpha at the most.
 
 Two verdicts come before all looks: with too few audits nothing can be told, and a period that is not over is not
 compared as if it were.
@@ -33,6 +33,7 @@ LEAST_EFFECTIVE = 10.0  # independent audits that they must be worth: fewer show
 NEAR_DAYS = 14  # before the period begins, in which a change in time still concerns it
 WORK = ("level", "time", "place")
 LOOKS = (*WORK, "mix", "measurement")
+WORK_SHARE = 0.9  # of alpha: what mix or measurement explain is far from chance, a change of the work may be near
 RIVALS = ("stale truth", "auditors", "sampling")
 HALF_NORMAL = float(stats.norm.ppf(0.975))  # half of a 95 % interval, in standard errors
 
@@ -101,7 +102,7 @@ def reach_verdict(answers: Answers, *, alpha: float = 0.05) -> Judgement:
     """
     now, before = _count(answers.case.current), _count(answers.case.baseline)
     looks = list(_looks(answers))
-    surviving = tuple(_holm(looks, alpha))
+    surviving = tuple(_survive(looks, alpha))
     verdict: Verdict = "first period" if answers.drivers is None else _weigh(answers, looks, surviving, alpha)
     grade: Grade = "shown" if verdict in ("worse", "better", "artefact", "mix") else "not proven"
     if not answers.sampling.comparable:
@@ -178,12 +179,15 @@ def _p_of_family(part: Estimate) -> float:
     return min(len(RIVALS) * _p_of_interval(part, float(stats.norm.isf(0.025 / len(RIVALS)))), 1.0)
 
 
-def _holm(looks: Sequence[tuple[str, float, Finding]], alpha: float) -> Iterator[Finding]:
-    """Give the findings that are significant together, the clearest first."""
-    for step, (_, p_value, finding) in enumerate(sorted(looks, key=lambda look: look[1])):
-        if p_value > alpha / (len(LOOKS) - step):
-            return
+def _survive(looks: Sequence[tuple[str, float, Finding]], alpha: float) -> Iterator[Finding]:
+    """Give the findings that are significant together: those of the work first, the clearest of them first."""
+    work = sorted((look for look in looks if look[0] in WORK), key=lambda look: look[1])
+    for step, (_, p_value, finding) in enumerate(work):
+        if p_value > WORK_SHARE * alpha / (len(WORK) - step):
+            break
         yield finding
+    rest = (1 - WORK_SHARE) / (len(LOOKS) - len(WORK))
+    yield from (finding for name, p_value, finding in looks if name not in WORK and p_value <= rest * alpha)
 
 
 def _weigh(
