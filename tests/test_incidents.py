@@ -286,3 +286,13 @@ def test_tables_write_numbers_in_the_unit_of_the_record_and_not_of_the_columns_n
         assert show(answers.agreement.percent.value, "%") in shown and f"{answers.agreement.alpha.value:.3g}" in shown
     percents = [float(one.replace(",", "")) for one in re.findall(r"([\d.,]+) %", shown)]
     assert all(one <= 100 for one in percents if frame != "causes")
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_more_stale_or_strict_audits_are_no_mix_of_the_work(seed):
+    audits = make_audits(seed, {"stale truth": 0.7, "strict auditor": 0.25, "targeted": 0.5})
+    drivers = answer_questions(make_case(audits)).drivers
+    assert drivers.mix.low < 0 < drivers.mix.high and abs(drivers.mix.value) < 0.02
+    assert not {part.dimension for part in drivers.mix_parts} & {"auditor", "truth_version"}
+    assert sum(part.part.value for part in drivers.mix_parts) == pytest.approx(drivers.mix.value)
+    assert drivers.mix.value + drivers.rate.value == pytest.approx(drivers.change.value)

@@ -79,8 +79,9 @@ class Drivers:
     """`change` = `mix` + `rate`; `rate` = the contributions of `overall` and `slices` + `unexplained`, exactly.
 
     `mix` is what the change of the work makes, at the average of the old and new rates that the model expects of each
-    audit (dimensions jointly, cells smoothed), `rate` the rest (Kitagawa 1955); `mix_parts`, largest first, add up to
-    it: one per dimension, and "(jointly)" for what they make together. `overall` is what all slices share.
+    audit (dimensions jointly, cells smoothed, auditors and versions of the truth averaged out), `rate` the rest
+    (Kitagawa 1955); `mix_parts`, largest first, add up to it: one per dimension, and "(jointly)" for what they make
+    together. `overall` is what all slices share.
     """
 
     before: Rate
@@ -248,12 +249,14 @@ def rank_drivers(
 def _answer(case: SearchedPeriods, alpha: float) -> Drivers:
     old = [expit(case.search.baseline.logits(cells.codes)) for cells in case.cells]
     new = case.chances()
-    mean = [(one + other) / 2 for one, other in zip(old, new, strict=True)]
+    apart = [place for place, name in enumerate(case.values) if name in MEASUREMENT]
+    mean = case.average_work(apart)
     compare = partial(compare_rates, case.cells, clusters=case.cluster, judged=case.judged)
     lifted = case.lifted_raters()
     change, p_value = compare(usual=(0.0, lifted))
-    mix, parts, jointly = split_mix(*case.cells, case.search.baseline, mean, judged=case.judged)
-    mixed = [MixPart(name, part) for name, part in zip(case.values, parts, strict=True)]
+    mix, parts, _ = split_mix(*case.cells, case.search.baseline, mean, judged=case.judged)
+    mixed = [MixPart(*one) for place, one in enumerate(zip(case.values, parts, strict=True)) if place not in apart]
+    jointly = Estimate(mix.value - sum(one.part.value for one in mixed), unit="pp")
     mixed.sort(key=lambda one: -abs(one.part.value))
     rate, _ = compare(offsets=mean, usual=(mean[0], mean[1] + lifted / 2))
     rest, _ = compare(offsets=(old[0], new[1]), usual=(old[0], new[1]))

@@ -50,6 +50,28 @@ class SearchedPeriods:
                 lifted += chance - self.chances(place)[1]
         return lifted
 
+    def average_work(self, apart: Sequence[int]) -> list[Array]:
+        """Return each cell's mean of the rates without and with what is named, some dimensions averaged out.
+
+        Those are the dimensions of the audit, not of the work: that more audits are a strict auditor's, or made under
+        another version of the policy, is no mix of the work. Their effects are replaced by the mean one, and what is
+        named in them is left out.
+        """
+        baseline, items = self.search.baseline, np.concatenate([cells.items for cells in self.cells])
+        found = [[baseline.effects[place][cells.codes[place]] for cells in self.cells] for place in apart]
+        usual = [np.average(np.concatenate(effects), weights=items) for effects in found]
+        means = []
+        for period, cells in enumerate(self.cells):
+            old = baseline.logits(cells.codes)
+            for mean, effects in zip(usual, found, strict=True):
+                old = old + mean - effects[period]
+            new = old
+            for pick, shift in zip(self.search.picks, self.search.shifts, strict=True):
+                if not set(pick.dimensions) & set(apart):
+                    new = new + shift * pick.members(cells.codes)
+            means.append((expit(old) + expit(new)) / 2)
+        return means
+
     def where(self, dimensions: Sequence[int], values: Sequence[int]) -> dict[str, str]:
         """Name the values."""
         known = list(self.values.items())
