@@ -187,6 +187,7 @@ def test_counts_of_another_export_than_the_one_given_are_not_checkable_and_never
 
 def test_an_export_that_is_taken_in_again_gives_the_same_report(batch, export, place):
     assert verify_report(batch / DEEP, data=export).verdict == "verified"
+    assert verify_report(batch / "_intake", data=export).verdict == "verified"
     assert verify_report(batch / "lisbon/2026-01", data=export, batch_file=place / "small.yml").verdict == "verified"
 
 
@@ -379,6 +380,8 @@ def test_a_report_that_claims_another_version_is_never_verified_unless_it_is_the
     assert any("another version of rca_lib" in check.derived for check in verification.checks)
     forge_consistently(copy)
     assert "how-much-1" in wrong(copy.verify())
+    copy.replace(" errors in ", "9 errors in ")
+    assert "how-much-1" in wrong(copy.verify())
     copy.replace("</dl></section>", '<p id="claim-best-1">All is well.</p></dl></section>')
     assert "best-1" in wrong(copy.verify())
 
@@ -483,7 +486,7 @@ def test_a_signed_certificate_tells_every_later_change(batch, verified, tmp_path
     folder = tmp_path / "small"
     shutil.copytree(batch, folder)
     monkeypatch.setenv("RCA_SIGNING_KEY", KEY)
-    moved = type(verified)(folder, True, verified.source, tuple(
+    moved = type(verified)(folder, True, True, verified.source, tuple(
         type(one)(str(folder / Path(one.folder).relative_to(batch)), one.checks, one.title, one.not_covered)
         for one in verified.verifications
     ))  # fmt: skip

@@ -53,6 +53,7 @@ def write_certificate(batch: VerifiedBatch, *, now: datetime) -> Path | None:
         algorithm=ALGORITHM if key else "",
         left=sorted({left for verification in batch.verifications for left in verification.not_covered} - {OF_TIME}),
         of_time=OF_TIME,
+        planned=batch.planned,
     )
     certificate = replace_page(batch.folder / CERTIFICATE, page)
     write_manifest(batch.folder, batch.verifications, source=batch.source, now=now, key=key)

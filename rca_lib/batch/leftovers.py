@@ -15,7 +15,7 @@ from rca_lib.batch.comparison import OF_THE_SYSTEM
 from rca_lib.batch.filling import file_in_store
 from rca_lib.batch.job import CERTIFICATE, MANIFEST, STORE
 from rca_lib.batch.signing import check_earlier
-from rca_lib.batch.sources import Source
+from rca_lib.batch.sources import Source, link
 from rca_lib.findings import DataError
 from rca_lib.reporting.coverage import REFUSED, read_refusal
 from rca_lib.reporting.index import list_stale, write_index
@@ -56,6 +56,8 @@ def check_batch(root: Path, again: Path, source: Source, found: Sequence[str]) -
 
 
 def _check_index(root: Path, again: Path, source: Source) -> Iterator[Check]:
+    if not (again / STORE).exists():
+        link(source.store, again / STORE)  # the index marks what the audits no longer cover
     made = write_index(again, title=source.plan.title)
     excuse = "the title of the batch is not known without a plan" if source.plan.origin == "assumed" else ""
     if read_refusal(root) or list_stale(root):

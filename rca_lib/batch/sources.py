@@ -107,7 +107,7 @@ class Source:
             view.mkdir()
             for path in self.store.iterdir():
                 if path.name != "ledger.json":
-                    _link(path, view / path.name)
+                    link(path, view / path.name)
             (view / "ledger.json").write_text(json.dumps(wanted.to_dict()), encoding="utf-8")
         return view
 
@@ -186,8 +186,9 @@ def _fill(kept: Path, scratch: Path, data: Path | None, batch: Batch | None, int
         simulate_export(batch.seed, scratch)
         export = scratch / "audits.csv"
         files = {name: scratch / f"{name}.csv" for name in TABLES} | files
-    elif batch is None and (standing := _read_key(kept)).get("audits", "").startswith("synthetic"):
-        key = standing  # it names the seed, not a file
+    elif batch is None and (standing := _read_key(kept)):
+        # The key names the files that the tables in the store were read from, and for synthetic audits the seed.
+        key = standing if standing["audits"].startswith("synthetic") else standing | {"audits": key["audits"]}
     export = Path(export)
     # Dates that lay in the future were quarantined then; the same moment gives the same rows.
     digest = hash_file(export)
@@ -204,7 +205,8 @@ def _read_key(store: Path) -> dict[str, str]:
         return {}
 
 
-def _link(path: Path, target: Path) -> None:
+def link(path: Path, target: Path) -> None:
+    """Let a file or folder stand in another place, too."""
     try:
         target.symlink_to(path, target_is_directory=path.is_dir())
     except OSError:  # Windows, without the right to make links

@@ -28,10 +28,14 @@ MARKS = (RECORD, CLAIMS, "report.html", "findings.json", "report.ipynb")  # what
 
 @dataclass(frozen=True, slots=True)
 class VerifiedBatch:
-    """What came of a batch: its folder, whether the `whole` of it was verified, from what `source`, and each report."""
+    """What came of a batch: its folder, whether the `whole` of it was verified, from what `source`, and each report.
+
+    `planned` says whether it is known which reports there have to be.
+    """
 
     folder: Path
     whole: bool
+    planned: bool
     source: str
     verifications: tuple[Verification, ...]
 
@@ -106,7 +110,7 @@ def verify_folder(
             work = _Work(root, folder.absolute(), source, again, on_progress)
             made = tuple(work.verify(workers, on_start))
             if made:
-                verified.append(VerifiedBatch(root, root.is_relative_to(work.asked), source.told, made))
+                verified.append(VerifiedBatch(root, work.whole, source.plan.origin != "assumed", source.told, made))
     if not verified:
         raise DataError(f"no report in {folder}", mend="name the folder of a report, or of a batch")
     return verified
@@ -155,10 +159,15 @@ class _Work:
     problems: dict[str, Check] = field(default_factory=dict)  # why a report cannot be made again
     done: dict[str, Verification] = field(default_factory=dict)
 
+    @property
+    def whole(self) -> bool:
+        """Whether the whole batch was asked for."""
+        return self.root.is_relative_to(self.asked)
+
     def verify(self, workers: int, on_start: Callable[[int], object]) -> list[Verification]:
         """Make again what is needed, compare what was asked for."""
         self.found = list_reports(self.root)
-        whole = self.root.is_relative_to(self.asked)
+        whole = self.whole
         planned = self.source.plan.runs
         expected = [name for name in planned if self.source.plan.origin != "assumed" or name in self.found]
         names = [name for name in dict.fromkeys([*self.found, *expected]) if whole or self._is_asked(name)]

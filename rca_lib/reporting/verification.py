@@ -292,8 +292,11 @@ def _compare_page_one(page: str, right: str) -> Iterator[Check]:
     except ValueError as problem:
         yield Check(PAGE_ONE, "wrong", str(problem), "one page one", "page")
         return
-    for name in [name for name in found if name not in derived]:
-        yield Check(name, "wrong", found[name], "the audits give no such claim", "page")
+    for name, told in found.items():
+        if name not in derived:
+            yield Check(name, "wrong", told, "the audits give no such claim", "page")
+        elif NUMBERS.findall(told) != NUMBERS.findall(derived[name]):
+            yield Check(name, "wrong", told, derived[name], "page")
 
 
 def _reads_same(one: object, other: object, unit: str) -> bool:
