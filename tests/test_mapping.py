@@ -61,7 +61,8 @@ def test_columns_are_found_joined_or_constant_and_the_rest_kept(tmp_path):
     assert plan.places["audit_id"] == (0, 1)
     assert plan.places["site"] == "Lisbon"
     assert plan.places["truth"] == (6,)
-    assert plan.extras == {"unit": 0, "Queue_in_file": 7, "colour": 9}
+    assert plan.extras == {"unit": 0, "Queue_in_file": 7, "error_in_file": 8, "colour": 9}
+    assert plan.renamed[1] == "column error kept as error_in_file, its name is reserved"
 
 
 def test_keep_names_the_extra_columns_to_keep():

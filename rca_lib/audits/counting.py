@@ -56,7 +56,9 @@ def count_errors(audits: Any, by: Sequence[str] = (), *, sort: bool = True) -> p
     1     b      1       0
     """
     names = column_names(audits)
-    counted, weighted = {"items", "errors"} <= set(names), "weight" in names
+    # A row with a label and a truth is an audit, whatever else stands in it.
+    counted = {"items", "errors"} <= set(names) and "error" not in names and not {"label", "truth"} <= set(names)
+    weighted = "weight" in names
     _require(names, by)
     # An engine plans each step for all columns of its table: few are wanted.
     audits = nw.from_native(audits).lazy().select(name for name in names if name in {*by, *COUNTED})

@@ -107,6 +107,7 @@ def _judge(
     """Judge every row of `raw`: the view `weighted` has its fate, `kept` the columns of the store."""
     names, mended = _own_names(read)
     plan = plan_columns(mapping, names)
+    read = replace(read, repairs=(*read.repairs, *plan.renamed))
     notes = create_texts(engine, plan, mapping, len(names), mended)
     settle(engine, plan, mapping, read)
     judge(engine, now)

@@ -13,14 +13,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from rca_lib.audits.tables import AUDITS, columns
+from rca_lib.audits.tables import AUDITS, RESERVED, columns
 from rca_lib.audits.yaml_files import read_yaml
 from rca_lib.findings import DataError
 
 NULLS = ("NULL", "null", "N/A", "n/a", "#N/A", "NaN", "nan")
 MAPPABLE = columns(AUDITS, "required", "advised", "optional")
 IDS = ("audit_id", "item_id", "rater", "auditor")
-RECOMPUTED = ("source_file", "source_row", "day", "error")
+IN_FILE = "_in_file"  # is added to the names of columns that the package itself needs
 EXTRA_OF_QUARANTINE = ("source_row", "reason", "suggestion")
 
 
@@ -179,6 +179,16 @@ class Plan:
     places: dict[str, tuple[int, ...] | str]
     extras: dict[str, int]
 
+    @property
+    def renamed(self) -> tuple[str, ...]:
+        """What to say of the extras whose own names are reserved."""
+        own = {name: name.removesuffix(IN_FILE) for name in self.extras}
+        return tuple(
+            f"column {old} kept as {name}, its name is reserved"
+            for name, old in own.items()
+            if old.casefold() in RESERVED
+        )
+
 
 def plan_columns(mapping: Mapping, names: Sequence[str]) -> Plan:
     """Find the file column of each canonical column, and the extra columns that are kept under their own names.
@@ -253,17 +263,18 @@ def _hint_at_quotes(wanted: str, names: Iterable[str]) -> str:
 
 def _extras(mapping: Mapping, places: dict[str, tuple[int, ...] | str], positions: dict[str, int]) -> dict[str, int]:
     used = {place for source in places.values() if not isinstance(source, str) for place in source if len(source) == 1}
-    made = {*places, *RECOMPUTED, "month", *(["tenure"] if "tenure_days" in places else [])}
     wanted = mapping.keep if mapping.keep is not None else [name for name in positions if positions[name] not in used]
-    extras = {}
     tidy = {name: " ".join(name.split()) for name in wanted}
     absent = [(part, name) for name, part in tidy.items() if part not in positions]
     if absent:
         raise _missing([(name, name) for _, name in absent], positions)
+    extras: dict[str, int] = {}
+    taken = {name.casefold() for name in positions}
     for name in wanted:
-        place = positions[tidy[name]]
-        if name.casefold() not in RECOMPUTED:
-            extras[f"{name}_in_file" if name.casefold() in made else name] = place
+        safe = name
+        while safe.casefold() in RESERVED or (safe != name and safe.casefold() in taken):
+            safe += IN_FILE
+        extras[safe] = positions[tidy[name]]
     return extras
 
 
