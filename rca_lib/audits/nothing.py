@@ -26,7 +26,7 @@ DOUBTFUL = frozenset(
     {"none", "na", "n.a.", "n.a", "n.e.", "n/d", "n/e", "nil", "void", "undefined", "unknown", "unkn", "unk", "missing"}
     | {"empty", "blank", "tbd", "tba", "not available", "not applicable", "not_available", "not_applicable"}
     | {"no value", "no data", "to be defined", "not set", "not specified", "unspecified"}
-    | {"-", "--", "---", "----", ".", "..", "...", "?", "??", "???", "/", "//", "_", "__", "*"}
+    | {"-", "--", "---", "----", "..", "...", "?", "??", "???", "/", "//", "_", "__", "*"}
 )
 
 
