@@ -89,11 +89,7 @@ def settle_names(engine: duckdb.DuckDBPyConnection, plan: Plan, mapping: Mapping
     """
     notes = Notes()
     mapped = [name for name in FAMILY_OF if name in plan.places]
-    pairs = ", ".join(f"t_{name} as {name}" for name in mapped)
-    found = engine.execute(
-        f"select name, value, count(*) from (select {pairs} from written) "
-        f"unpivot (value for name in ({', '.join(mapped)})) group by all order by all"
-    ).fetchall()
+    found = _count_spellings(engine, mapped)
     readings = []
     for family, columns in FAMILIES.items():
         counts = {name: Counter({value: rows for column, value, rows in found if column == name}) for name in columns}
@@ -106,6 +102,16 @@ def settle_names(engine: duckdb.DuckDBPyConnection, plan: Plan, mapping: Mapping
     run(engine, "create table readings as from readings_frame")
     _create_texts(engine, mapped, {family for family, *_ in readings})
     return notes
+
+
+def _count_spellings(engine: duckdb.DuckDBPyConnection, mapped: Sequence[str]) -> list[tuple[str, str, int]]:
+    if not mapped:  # a side table may have no names
+        return []
+    pairs = ", ".join(f"t_{name} as {name}" for name in mapped)
+    return engine.execute(
+        f"select name, value, count(*) from (select {pairs} from written) "
+        f"unpivot (value for name in ({', '.join(mapped)})) group by all order by all"
+    ).fetchall()
 
 
 def _create_texts(engine: duckdb.DuckDBPyConnection, mapped: Sequence[str], changed: set[str]) -> None:
