@@ -1,6 +1,9 @@
 -- What each row says, what was repaired in it, and why it cannot be kept. Of every column of audits the view `texts` has
 -- its text t_<name>, null where the source has none; the table `judged` has its value <name>.
 create macro unread(v, value) as v is not null and value is null;
+-- A short row is padded; where a required cell is among those that it lacks, it is no row of the table.
+create macro is_rejected(what, lacks) as what is not null and what <> 'the header line again'
+    and (not starts_with(what, 'kept: ') or lacks and starts_with(what, 'kept: short'));
 create macro reason(test, name) as case when test then name end;
 create macro moment_of(v, site) as moment(v, day_first(), epoch(), zone(), zone_of(site));
 create macro number_of(v) as number(v, mark(), false);
@@ -45,6 +48,7 @@ create table judged as select
         when unread(t_audit_round, audit_round) then t_raw_audit_round when unread(t_tenure_days, tenure_days) then t_raw_tenure_days
         when unread(t_handle_seconds, handle_seconds) then t_raw_handle_seconds end as unread_text,
     list_concat(marks, list_filter([
+        reason(starts_with(rejected, 'kept: '), regexp_extract(rejected, '^kept: ([^;]*)', 1)),
         reason(pointed_id, 'ids with .0'),
         reason(is_serial(t_decided_at) or is_serial(t_audited_at), 'serial dates, day 0 is ' || epoch()::date),
         reason(is_epoch(t_raw_decided_at) or is_epoch(t_raw_audited_at), 'Unix timestamps, counted from 1970 in UTC'),
@@ -65,7 +69,9 @@ create table judged as select
         reason(is_footer(first_text) and (t_audit_id is null)::int + (t_item_id is null)::int + (t_site is null)::int
             + (t_rater is null)::int + (t_decided_at is null)::int + (t_label is null)::int + (t_truth is null)::int >= 2,
             'footer total'),
-        reason(rejected is not null, 'line the CSV reader rejects'),
+        reason(rejected = 'the header line again', 'repeated header'),
+        reason(is_rejected(rejected, t_audit_id is null or t_item_id is null or t_site is null or t_rater is null
+            or t_decided_at is null or t_label is null or t_truth is null), 'line the CSV reader rejects'),
         reason(t_audit_id is null, 'missing audit_id'),
         reason(t_item_id is null, 'missing item_id'),
         reason(t_site is null, 'missing site'),
@@ -111,7 +117,7 @@ create table judged as select
 from typed;
 
 create macro mend_of(why) as case
-    when why = 'footer total' then 'remove it, it is no audit'
+    when why in ('footer total', 'repeated header') then 'remove it, it is no audit'
     when why = 'line the CSV reader rejects' then
         'bring it to the columns of the header; quote text that holds quotes or delimiters'
     when why = 'missing weight' then 'give the weight, or the decisions of its stratum in the population'

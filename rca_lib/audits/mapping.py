@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,9 +10,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from rca_lib.audits.tables import AUDITS, RESERVED, columns
+from rca_lib.audits.text_encoding import known_encoding
 from rca_lib.audits.yaml_files import read_yaml
 from rca_lib.findings import DataError
 
@@ -21,6 +21,11 @@ NULLS = ("NULL", "null", "N/A", "n/a", "#N/A", "NaN", "nan")
 MAPPABLE = columns(AUDITS, "required", "advised", "optional")
 IDS = ("audit_id", "item_id", "rater", "auditor")
 IN_FILE = "_in_file"  # is added to the names of columns that the package itself needs
+DELIMITERS = {
+    "comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "ctrl-a": "\x01",
+    "\\x01": "\x01", "\\001": "\x01", "unit separator": "\x1f", "\\x1f": "\x1f", "colon": ":", "caret": "^",
+    "tilde": "~", "blank": " ",
+}  # fmt: skip
 EXTRA_OF_QUARANTINE = ("source_row", "reason", "suggestion")
 
 
@@ -32,11 +37,18 @@ def _known_zone(name: str) -> str:
     return name
 
 
-def _known_encoding(name: str) -> str:
-    try:
-        return codecs.lookup(name).name
-    except LookupError:
-        raise ValueError(f"{name!r} is no encoding such as cp1252") from None
+def _known_delimiter(text: str) -> str:
+    delimiter = DELIMITERS.get(text.casefold(), text)
+    if delimiter not in DELIMITERS.values():
+        names = ", ".join(DELIMITERS)
+        raise ValueError(f"{text!r} is no delimiter that is read; known: {names}; or the sign itself")
+    return delimiter
+
+
+def _one_sign(text: str) -> str:
+    if len(text) != 1 or text.isalnum() or not text.isprintable():
+        raise ValueError(f"{text!r} is not one sign of punctuation")
+    return text
 
 
 def _known_date_formats(formats: tuple[str, ...]) -> tuple[str, ...]:
@@ -96,10 +108,12 @@ class Mapping(BaseModel):
     site_time_zones: Zone | dict[str, Zone] | None = None
     decimal: Literal[".", ","] | None = None
     percent: Literal["share", "percent"] | None = None
-    encoding: Annotated[str, AfterValidator(_known_encoding)] | None = None
-    delimiter: Annotated[str, AfterValidator(lambda text: text.replace("\\t", "\t"))] | None = None
+    encoding: Annotated[str, AfterValidator(known_encoding)] | None = None
+    delimiter: Annotated[str, AfterValidator(_known_delimiter)] | None = None
+    quote: Annotated[str, AfterValidator(lambda text: text if text == "none" else _one_sign(text))] | None = None
+    escape: Annotated[str, AfterValidator(_one_sign)] | None = None
     sheet: str | None = None
-    header_row: int | None = None
+    header_row: Annotated[int, Field(ge=0)] | None = None
     query: str | None = None
     values: dict[str, dict[str, str]] = {}
     keep: Words | None = None
@@ -206,7 +220,7 @@ def plan_columns(mapping: Mapping, names: Sequence[str]) -> Plan:
     >>> plan.places["truth"], plan.places["site"]
     ((5,), 'S')
     """
-    positions = _positions(names)
+    positions = _positions(names, _wanted(mapping))
     places: dict[str, tuple[int, ...] | str] = {}
     missing: list[tuple[str, str]] = []  # the file's column, the column of audits
     for name in MAPPABLE:
@@ -225,14 +239,23 @@ def plan_columns(mapping: Mapping, names: Sequence[str]) -> Plan:
     return Plan(places, _extras(mapping, places, positions))
 
 
-def _positions(names: Sequence[str]) -> dict[str, int]:
+def _wanted(mapping: Mapping) -> set[str]:
+    """Return the names of file columns that the mapping or the table of audits ask for, in lower case."""
+    named = [source for source in mapping.columns.values() if not isinstance(source, Constant)]
+    parts = [part for source in named for part in ([source] if isinstance(source, str) else source)]
+    return {" ".join(name.split()).casefold() for name in (*parts, *MAPPABLE, *(mapping.keep or ()))}
+
+
+def _positions(names: Sequence[str], wanted: set[str]) -> dict[str, int]:
+    """Return where each name stands; one that nobody asks for may stand twice, and then tells its column."""
     folded = [name.casefold() for name in names]
-    twice = next((name for name in folded if folded.count(name) > 1), None)
-    if twice is not None:
-        where = [str(place + 1) for place, name in enumerate(folded) if name == twice]
+    twice = [name for name in folded if folded.count(name) > 1]
+    asked = next((name for name in twice if name in wanted), None)
+    if asked is not None:
+        where = [str(place + 1) for place, name in enumerate(folded) if name == asked]
         mend = f"rename or remove one of the columns {', '.join(where)}"
-        raise DataError(f"the header has {names[folded.index(twice)]!r} {len(where)} times", column=twice, mend=mend)
-    return {name: place for place, name in enumerate(names)}
+        raise DataError(f"the header has {names[folded.index(asked)]!r} {len(where)} times", column=asked, mend=mend)
+    return {f"{name} (column {n + 1})" if folded[n] in twice else name: n for n, name in enumerate(names)}
 
 
 def _missing(missing: Sequence[tuple[str, str]], positions: dict[str, int]) -> DataError:
@@ -252,6 +275,8 @@ def _missing(missing: Sequence[tuple[str, str]], positions: dict[str, int]) -> D
         hint = "name them in the mapping under columns" + (f"; nearest in the file: {near}" if near else "")
         hint += f"; the file has: {', '.join(list(positions)[:60])}"
     hints = [hint, *(quoting for wanted, _ in missing if (quoting := _hint_at_quotes(wanted, positions)))]
+    if not set(MAPPABLE) & set(positions):
+        hints.append("if the file has no header, write header_row: 0, and its columns are column_1, column_2 …")
     return DataError(problem, column=missing[0][1], mend="; ".join(hints))
 
 

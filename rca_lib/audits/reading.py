@@ -10,7 +10,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -97,7 +97,7 @@ def _read_file(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping, 
         with closing(_open_database(path, start)) as opened:
             return _read_query(engine, opened, mapping, work, path.name)
     text = read_csv(path, mapping)
-    _stage(engine, text.records, len(text.names), work, text.above + 2)
+    _stage(engine, text.records, text.names, work, text.above + 2)
     return Source(path.name, hash_file(path), text.names, tuple(text.repairs))
 
 
@@ -118,14 +118,14 @@ def hash_file(path: Path) -> str:
 
 
 def _stage(
-    engine: duckdb.DuckDBPyConnection, records: Iterator[Record], width: int, work: Path, first: int = 2
+    engine: duckdb.DuckDBPyConnection, records: Iterator[Record], header: Sequence[str], work: Path, first: int = 2
 ) -> None:
     """Write records to a passing file that DuckDB loads as `raw`; `first` is the row of the first one."""
-    path, names = work / "staged.csv", ["rejected", *(f"c{place}" for place in range(width))]
+    path, names = work / "staged.csv", ["rejected", *(f"c{place}" for place in range(len(header)))]
     with path.open("w", encoding="utf-8", errors="replace", newline="") as handle:
         out = csv.writer(handle)  # CR LF, so that a lone CR or LF in a cell is quoted
         out.writerow(names)
-        out.writerows([wrong, *cells] for wrong, cells in records)
+        out.writerows([_is_header(cells, header) or wrong, *cells] for wrong, cells in records)
     types = ", ".join(f"{name}: 'VARCHAR'" for name in names)
     how = f"delim=',', quote='\"', escape='\"', header=true, auto_detect=false, columns={{{types}}}"
     room = f"max_line_size={2 * MAX_CELL}, buffer_size={8 * MAX_CELL}"
@@ -135,6 +135,12 @@ def _stage(
         problem = f"a row is longer than {2 * MAX_CELL:,} bytes"
         raise DataError(problem, mend="leave the long column out of the export") from None
     run(engine, f"create view raw as select rowid + {first} as row, * from loaded")
+
+
+def _is_header(cells: Sequence[object], header: Sequence[str]) -> str:
+    """Say so where a row is the header once more, as in files that were put one below the other."""
+    first = str(cells[0]).strip() if cells else ""
+    return "the header line again" if first and first == header[0] and tidy_names(cells) == tuple(header) else ""
 
 
 def run(engine: duckdb.DuckDBPyConnection, statement: str) -> None:
@@ -171,7 +177,7 @@ def _as_text(column: str, kind: str, decimal: str) -> str:
 
 def _read_workbook(engine: duckdb.DuckDBPyConnection, path: Path, mapping: Mapping, work: Path) -> Source:
     book = read_workbook(path, mapping)
-    _stage(engine, book.records, len(book.names), work, book.above + 2)
+    _stage(engine, book.records, book.names, work, book.above + 2)
     types, decimal = book.types, mapping.decimal or "."
     repairs = ("title rows above the header",) if book.above else ()
     given = {"number_texts": types.number_texts, "typed_days": types.days}
@@ -194,7 +200,7 @@ def _read_query(engine: duckdb.DuckDBPyConnection, connection: Any, mapping: Map
         names = tidy_names([column[0] for column in cursor.description or ()])
         rows = chain.from_iterable(iter(lambda: cursor.fetchmany(10_000), []))
         types = CellTypes()
-        _stage(engine, as_records(rows, decimal, types), len(names), work)
+        _stage(engine, as_records(rows, decimal, types), names, work)
     except DataError:
         raise
     except Exception as error:  # noqa: BLE001 - each driver has errors of its own, and their texts may show the address

@@ -14,7 +14,7 @@ select
     * replace (
         case when fate = 'kept' and lacks_weight then 'quarantined' else fate end as fate,
         case when lacks_weight then list_append(reasons, 'missing weight') else reasons end as reasons),
-    concat_ws('; ', rejected, case when reasons[1] like 'unparseable date %' or reasons[1] like 'not a number %' then
+    concat_ws('; ', nullif(regexp_replace(rejected, '^kept: [^;]*(; )?', ''), ''), case when reasons[1] like 'unparseable date %' or reasons[1] like 'not a number %' then
         '"' || left(unread_text, 60) || '" is not understood' end, mend_of(coalesce(reasons[1], 'missing weight')),
         'nearest: ' || near) as suggestion
 from (

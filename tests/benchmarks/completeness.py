@@ -12,6 +12,7 @@ import argparse
 import ast
 import json
 import random
+import sys
 import tempfile
 import traceback
 from collections.abc import Collection, Iterator, Sequence
@@ -105,8 +106,8 @@ def main() -> None:
             run_notebooks(export[[*REQUIRED, *kept]])
         except Exception:  # noqa: BLE001  each is told
             failed += 1
-            print(f"without {', '.join(sorted({*names} - {*kept}))}:\n{traceback.format_exc(limit=-3)}")
-    print(f"{failed} of {len(cases)} failed")
+            sys.stdout.write(f"without {', '.join(sorted({*names} - {*kept}))}:\n{traceback.format_exc(limit=-3)}\n")
+    sys.stdout.write(f"{failed} of {len(cases)} failed\n")
 
 
 if __name__ == "__main__":
