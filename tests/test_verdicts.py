@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import date, timedelta
 
 import numpy as np
@@ -11,9 +12,10 @@ from rca_lib.audits.store import Case
 from rca_lib.audits.tables import DIMENSIONS, EVENTS, columns
 from rca_lib.audits.taxonomy_file import read_taxonomy
 from rca_lib.reporting.deep_dive import answer_questions
+from rca_lib.reporting.evidence import LEAST_AUDITS
 from rca_lib.reporting.headline import write_headline
 from rca_lib.reporting.page_one import render_page, write_page_one
-from rca_lib.reporting.verdicts import LEAST_AUDITS, LOOKS, reach_verdict
+from rca_lib.reporting.verdicts import LOOKS, reach_verdict
 
 MONTHS = [parse_period(name) for name in ("2026-01", "2026-02", "2026-03")]
 
@@ -187,3 +189,17 @@ def test_a_verdict_survives_holms_procedure_over_all_looks():
 def test_an_improvement_is_better():
     found = write_headline(ask(draw(8, size=600, rates=(0.25, 0.25, 0.06))))
     assert (found.verdict, found.grade) == ("better", "shown")
+
+
+def test_a_headline_needs_no_audits_once_the_answers_are_there():
+    answers = ask(draw(1, size=200))
+    gone = replace(answers, case=replace(answers.case, current=None, baseline=None, history=None))
+    assert write_headline(gone) == write_headline(answers)
+
+
+def test_a_place_of_items_judged_often_must_change_by_itself():
+    answers = ask(draw(9, size=400, judgments=20, rates=(0.1, 0.1, 0.14)))
+    assert answers.evidence.places == tuple((place.where, p) for place, (_, p) in zip(
+        answers.drivers.named, answers.evidence.places, strict=True))  # fmt: skip
+    once = ask(draw(9, size=400, rates=(0.1, 0.1, 0.3)))
+    assert once.evidence.places == ()

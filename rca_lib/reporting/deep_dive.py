@@ -28,6 +28,7 @@ from rca_lib.questions.reliability import Agreement, measure_agreement
 from rca_lib.questions.rivals import Rivals, weigh_rivals
 from rca_lib.questions.taxonomy import Tagging, tag_errors
 from rca_lib.questions.trend import date_slices, find_changes, make_control_chart
+from rca_lib.reporting.evidence import Evidence, gather_evidence
 from rca_lib.stats.charts import ControlChart
 from rca_lib.stats.trends import Trend
 
@@ -47,6 +48,7 @@ class Answers:
     drivers: Drivers | None
     dates: tuple[Trend | None, ...]
     rivals: Rivals | None
+    evidence: Evidence
     tagging: Tagging
     disagreements: Disagreements
     agreement: Agreement
@@ -91,6 +93,7 @@ def answer_questions(case: Case, *, alpha: float = 0.05, seed: int = 0) -> Answe
         rivals = weigh_rivals(case.sample_before, case.sample, slices=drivers.slices if drivers else ())
     ratings = ratings_from_audits(case.sample, case.ratings)
     grades = read_grades(case.ledger, ratings)
+    evidence = gather_evidence(case, drivers)
     tagging = tag_errors(
         case.current, case.taxonomy, events=case.events, benign=case.benign, scale=grades, coded=case.history, seed=seed
     )
@@ -107,8 +110,8 @@ def answer_questions(case: Case, *, alpha: float = 0.05, seed: int = 0) -> Answe
     causes = rank_causes_of(case, sampling, quality, trend, drivers, dates, rivals)
     actions = propose_actions(causes.findings(), period=case.period, taxonomy=case.taxonomy)
     return Answers(
-        case, sampling, quality, trend, chart, drivers, dates, rivals, tagging, disagreements, agreement, explanations,
-        raters, auditors, correction, causes, actions,
+        case, sampling, quality, trend, chart, drivers, dates, rivals, evidence, tagging, disagreements, agreement,
+        explanations, raters, auditors, correction, causes, actions,
     )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ from datetime import timedelta
 from rca_lib.findings import Estimate, Finding, Grade, Rate, count_noun, name_slice, show
 from rca_lib.questions.causes import Cause
 from rca_lib.reporting.deep_dive import Answers
-from rca_lib.reporting.verdicts import LEAST_AUDITS, LEAST_EFFECTIVE, Judgement, Verdict, reach_verdict
+from rca_lib.reporting.evidence import LEAST_AUDITS, LEAST_EFFECTIVE
+from rca_lib.reporting.verdicts import Judgement, Verdict, reach_verdict
 
 WORTH_NAMING = 0.25  # of the change, or of its largest part
 Told = tuple[str, Estimate | Rate, str]  # a sentence, its number, the call that gives it

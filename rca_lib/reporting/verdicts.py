@@ -11,7 +11,7 @@ compared as if it were.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
@@ -19,36 +19,20 @@ from typing import Any, Literal
 import numpy as np
 from scipy import stats
 
-from rca_lib.audits.counting import count_errors, items_repeat
-from rca_lib.audits.slice_changes import compare_slice
 from rca_lib.findings import Estimate, Finding, Grade
 from rca_lib.reporting.deep_dive import Answers
+from rca_lib.reporting.evidence import Sample
 
 Verdict = Literal[
     "worse", "better", "artefact", "mix", "steady", "not proven", "first period", "too few audits", "incomplete period",
     "not comparable",
 ]  # fmt: skip
-LEAST_AUDITS = 30  # of each period, from which on false headlines were counted (bench_headlines.py)
-LEAST_EFFECTIVE = 10.0  # independent audits that they must be worth: fewer show no change short of a collapse
 NEAR_DAYS = 14  # before the period begins, in which a change in time still concerns it
 WORK = ("level", "time", "place")
 LOOKS = (*WORK, "mix", "measurement")
 WORK_SHARE = 0.9  # of alpha: what mix or measurement explain is far from chance, a change of the work may be near
 RIVALS = ("stale truth", "auditors", "sampling")
 HALF_NORMAL = float(stats.norm.ppf(0.975))  # half of a 95 % interval, in standard errors
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """The audits of a period: how many rows, and how many equally weighted ones they are worth (Kish 1965)."""
-
-    audits: int
-    effective: float
-
-    @property
-    def enough(self) -> bool:
-        """Whether a change of them can be judged at all."""
-        return self.audits >= LEAST_AUDITS and self.effective >= LEAST_EFFECTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +84,7 @@ def reach_verdict(answers: Answers, *, alpha: float = 0.05) -> Judgement:
     Measured on two generators in `tests/benchmarks/bench_headlines.py`. It cannot tell a change that all raters share
     from one of the items where no column tells these apart.
     """
-    now, before = _count(answers.case.current), _count(answers.case.baseline)
+    now, before = answers.evidence.now, answers.evidence.before
     looks = list(_looks(answers))
     surviving = tuple(_survive(looks, alpha))
     verdict: Verdict = "first period" if answers.drivers is None else _weigh(answers, looks, surviving, alpha)
@@ -116,13 +100,6 @@ def reach_verdict(answers: Answers, *, alpha: float = 0.05) -> Judgement:
     return Judgement(verdict, grade, surviving, now, before)
 
 
-def _count(audits: Any) -> Sample | None:
-    if audits is None:
-        return None
-    sums = count_errors(audits)[["items", "weight", "squared_weight"]].sum()
-    return Sample(int(sums["items"]), float(sums["weight"] ** 2 / sums["squared_weight"]) if sums["items"] else 0.0)
-
-
 def _looks(answers: Answers) -> Iterator[tuple[str, float, Finding]]:
     """Give each look that can be taken: its name, its p-value and its finding."""
     if answers.drivers is None:
@@ -131,11 +108,13 @@ def _looks(answers: Answers) -> Iterator[tuple[str, float, Finding]]:
     dated = [one for one in answers.trend.findings() if one.since and one.kind in ("step", "drift")]
     found = answers.drivers.findings()
     rivals = answers.rivals.findings() if answers.rivals is not None else ()
-    judge = _by_items(answers)
+    places = [one for one in found if one.kind in ("slice", "everywhere", "measurement")]
     groups = {
         "level": [(_p_value(one), one) for one in found if one.kind == "change"],
         "time": [(_p_value(one), one) for one in dated if one.since[2] >= begins],
-        "place": [(judge(one), one) for one in found if one.kind in ("slice", "everywhere", "measurement")],
+        "place": [
+            (answers.evidence.p_value(one), one) for one in found if one.kind in ("slice", "everywhere", "measurement")
+        ],
         "mix": [(_p_of_interval(one.estimate), one) for one in found if one.kind == "mix"],
         "measurement": [(_p_of_family(one.estimate), one) for one in rivals if one.kind in RIVALS and one.estimate],
     }
@@ -146,26 +125,6 @@ def _looks(answers: Answers) -> Iterator[tuple[str, float, Finding]]:
 
 def _p_value(finding: Finding) -> float:
     return 1.0 if finding.p_value is None else finding.p_value
-
-
-def _by_items(answers: Answers) -> Callable[[Finding], float]:
-    """Return what gives the p-value of a place.
-
-    Where items were judged more than once, few of them can carry a whole slice, and the search knows them as noise
-    only. The slice must then change by itself too, with raters and items as clusters, at a level divided by the number
-    of slices (Bonferroni).
-    """
-    case, drivers = answers.case, answers.drivers
-    if not (items_repeat(case.baseline) or items_repeat(case.current)):
-        return _p_value
-
-    def judge(finding: Finding) -> float:
-        if not finding.where:
-            return max(_p_value(finding), drivers.p_value)
-        alone = compare_slice(case.baseline, case.current, finding.where)
-        return max(_p_value(finding), min(alone.p_value * drivers.tested, 1.0) if alone is not None else 1.0)
-
-    return judge
 
 
 def _p_of_interval(part: Estimate, halves: float = HALF_NORMAL) -> float:

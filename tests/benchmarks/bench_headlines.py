@@ -42,6 +42,7 @@ from rca_lib.questions.quality import measure_quality
 from rca_lib.questions.rivals import weigh_rivals
 from rca_lib.questions.trend import date_slices, find_changes
 from rca_lib.reporting.deep_dive import Answers, answer_questions, rank_causes_of
+from rca_lib.reporting.evidence import gather_evidence
 from rca_lib.reporting.headline import Headline, write_headline
 from rca_lib.stats.rates import wilson
 
@@ -180,7 +181,7 @@ def ask(case: Case, *, full: bool = False) -> Headline:
     causes = rank_causes_of(case, sampling, quality, trend, drivers, dates, rivals)
     given = {
         "case": case, "sampling": sampling, "quality": quality, "trend": trend, "drivers": drivers, "dates": dates,
-        "rivals": rivals, "causes": causes,
+        "rivals": rivals, "evidence": gather_evidence(case, drivers), "causes": causes,
     }  # fmt: skip
     return write_headline(Answers(**dict.fromkeys(Answers.__slots__) | given))
 
