@@ -11,8 +11,10 @@ from rca_lib.audits.periods import Coverage, cover_days, parse_period
 from rca_lib.audits.store import Case
 from rca_lib.audits.tables import DIMENSIONS, EVENTS, columns
 from rca_lib.audits.taxonomy_file import read_taxonomy
+from rca_lib.findings import Estimate, Finding
+from rca_lib.questions.drivers import rank_drivers
 from rca_lib.reporting.deep_dive import answer_questions
-from rca_lib.reporting.evidence import LEAST_AUDITS
+from rca_lib.reporting.evidence import LEAST_AUDITS, Evidence, Sample, gather_evidence
 from rca_lib.reporting.headline import write_headline
 from rca_lib.reporting.page_one import render_page, write_page_one
 from rca_lib.reporting.verdicts import LOOKS, reach_verdict
@@ -198,8 +200,12 @@ def test_a_headline_needs_no_audits_once_the_answers_are_there():
 
 
 def test_a_place_of_items_judged_often_must_change_by_itself():
-    answers = ask(draw(9, size=400, judgments=20, rates=(0.1, 0.1, 0.14)))
-    assert answers.evidence.places == tuple((place.where, p) for place, (_, p) in zip(
-        answers.drivers.named, answers.evidence.places, strict=True))  # fmt: skip
+    place = Finding("drivers", "slice", "", "shown", Estimate(1.0), where={"queue": "video"}, p_value=1e-6)
+    assert Evidence(Sample(9, 9.0), None, (({"queue": "video"}, 0.4),)).p_value(place) == 0.4
+    assert Evidence(Sample(9, 9.0), None, (({"queue": "image"}, 0.4),)).p_value(place) == 1e-6
+    tables = draw(11, size=400, judgments=20, rates=(0.1, 0.1, 0.5))
+    drivers = rank_drivers(*tables[1:], ["queue", "policy"])
+    found = gather_evidence(make_case(tables, MONTHS), drivers)
+    assert [where for where, _ in found.places] == [place.where for place in drivers.named] != []
     once = ask(draw(9, size=400, rates=(0.1, 0.1, 0.3)))
     assert once.evidence.places == ()

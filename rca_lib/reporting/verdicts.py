@@ -112,9 +112,7 @@ def _looks(answers: Answers) -> Iterator[tuple[str, float, Finding]]:
     groups = {
         "level": [(_p_value(one), one) for one in found if one.kind == "change"],
         "time": [(_p_value(one), one) for one in dated if one.since[2] >= begins],
-        "place": [
-            (answers.evidence.p_value(one), one) for one in found if one.kind in ("slice", "everywhere", "measurement")
-        ],
+        "place": [(answers.evidence.p_value(one), one) for one in places],
         "mix": [(_p_of_interval(one.estimate), one) for one in found if one.kind == "mix"],
         "measurement": [(_p_of_family(one.estimate), one) for one in rivals if one.kind in RIVALS and one.estimate],
     }
