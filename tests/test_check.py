@@ -191,7 +191,7 @@ def test_text_of_the_data_cannot_control_a_terminal_or_forge_a_line(rca, batch):
     ("name", "content", "words"),
     [
         ("folder", None, ("folder is a folder", "give one file")),
-        ("audits.csv.gz", b"\x1f\x8b\x08\x00abc", ("packed archive", "unpack")),
+        ("audits.csv.gz", b"\x1f\x8b\x08\x00abc", ("gzip archive", "unpack")),
         ("audits.json", b'{"audit_id": 1}\n', ("JSON", "CSV")),
         ("audits.json", b'[\n {"audit_id": 1}]', ("JSON", "CSV")),
         ("audits.pdf", b"%PDF-1.7", ("PDF", "CSV")),

@@ -181,7 +181,7 @@ def test_all_missing_columns_are_named_with_the_nearest(tmp_path, name, header, 
     ("content", "words"),
     [
         (b"", "is empty"),
-        (b"\x1f\x8b\x08\x00 packed", "packed archive"),
+        (b"\x1f\x8b\x08\x00 packed", "is a gzip archive"),
         (b"%PDF-1.4", "PDF"),
         (b"event_id,type,start,title\ne1,outage,2026-02-01,a,b,c\n", "cells, where the header has 4"),
     ],
@@ -335,10 +335,10 @@ def ratings(*triples):
 
 def test_ids_null_words_and_labels_of_ratings_are_read_as_those_of_the_audits(tmp_path):
     mapping = Mapping(time_zone="UTC", labels={"Hate speech": "hate", "None": "benign"}, nulls=("?",))
-    rows = ratings(("100.0", "NA", "Hate speech"), ("101", "None", "None"), ("102", "null", "hate"), ("103", "a", "?"))
+    rows = ratings(("100.0", "NA", "Hate speech"), ("101", "None", "None"), ("102", "b", "hate"), ("103", "a", "?"))
     table = read(tmp_path, "ratings", rows, mapping).frames["ratings"]
     assert table["item_id"].tolist() == ["100", "101", "102", "103"]
-    assert table["rater"].tolist() == ["NA", "None", "null", "a"]
+    assert table["rater"].tolist() == ["NA", "None", "b", "a"]
     assert table["label"].tolist()[:3] == ["hate", "benign", "hate"] and pd.isna(table["label"].iloc[3])
 
 

@@ -143,7 +143,8 @@ def read_table(path: Path, table: str, contract: tuple[Column, ...], mapping: Ma
                 _read_rows(engine, read, source, places, mapping)
     except DataError as error:
         where = int(error.first["source_row"]) if error.first and "source_row" in error.first else None
-        read.faults.append(Fault(path.name, error.problem, error.mend or "export it again", where, error.column))
+        problem = error.problem.removeprefix(f"{path.name} ")
+        read.faults.append(Fault(path.name, problem, error.mend or "export it again", where, error.column))
     return read
 
 
