@@ -100,10 +100,10 @@ def test_a_scope_is_spelled_as_the_audits_and_that_is_marked(given, scope, read)
 
 def test_a_scope_in_another_case_is_not_guessed_where_two_values_are_meant(given, tmp_path):
     audits = pd.read_csv(tmp_path / "audits.csv")
-    audits.loc[:9, "queue"] = "Video"
+    audits.loc[:9, "Shift lead"] = "ANN"
     audits.to_csv(tmp_path / "audits.csv", index=False)
-    tables = given(events=scopes("queue=VIDEO"))
-    assert tables.frames["events"]["scope"].tolist() == ["queue=VIDEO"] and len(tables.warnings) == 1
+    tables = given(events=scopes("Shift lead=ann"))
+    assert tables.frames["events"]["scope"].tolist() == ["Shift lead=ann"] and len(tables.warnings) == 1
 
 
 def test_events_and_targets_of_other_years_are_warnings(given):
@@ -141,6 +141,13 @@ def test_labels_of_ratings_that_no_audit_has_are_told_with_the_nearest(given, tm
     tables = read_side_tables({"ratings": tmp_path / "ratings.csv"}, mapping)
     (warning,) = take_in_with(tmp_path / "audits.csv", None, tables, mapping, None)[1].warnings
     assert "'hate speach' is in no audit" in warning.problem and "'Hate speech'" in warning.hint
+
+
+def test_labels_of_ratings_are_spelled_as_those_of_the_audits_and_that_is_marked(given, tmp_path):
+    (tmp_path / "mapping.yml").write_text("time_zone: UTC\n")
+    tables = given(ratings="item_id,rater,label\n1001,a,HATE  SPEECH\n1002,a,No violation\n")
+    assert tables.frames["ratings"]["label"].tolist() == ["Hate speech", "No violation"]
+    assert tables.warnings == () and "is read as Hate speech" in tables.repairs[-1].problem
 
 
 def population(*lines):

@@ -84,6 +84,8 @@ def fit_side_tables(engine: duckdb.DuckDBPyConnection, tables: SideTables, mappi
     if "events" in frames:
         tell("warning", "events", _check_vendors(audits, frames["events"], files["events"]))
     if len(frames.get("ratings", ())):
+        frames["ratings"], repairs = _spell_labels(audits, frames["ratings"], files["ratings"])
+        tell("repair", "ratings", repairs)
         tell("warning", "ratings", _check_ratings(audits, frames["ratings"], files["ratings"]))
     if len(frames.get("population", ())):
         tell("warning", "population", _check_population(audits, frames["population"], files["population"]))
@@ -201,6 +203,23 @@ def _check_vendors(audits: _Audits, events: pd.DataFrame, file: str) -> list[Fau
 
 
 # ratings and population ----------------------------------------------------------------------------------------------
+
+
+def _spell_labels(audits: _Audits, ratings: pd.DataFrame, file: str) -> tuple[pd.DataFrame, list[Fault]]:
+    """Spell labels as the audits do, where they differ in case, width or white space and one label only is meant."""
+    known = {*audits.values("label"), *audits.values("truth")}
+    meant: dict[str, set[str]] = {}
+    for label in known:
+        meant.setdefault(_fold(label), set()).add(label)
+    given = ratings["label"].dropna()
+    spelled = {text: min(meant.get(_fold(text), {text})) for text in given.unique() if text not in known}
+    spelled = {text: label for text, label in spelled.items() if text != label and len(meant[_fold(text)]) == 1}
+    counts = given[given.isin(list(spelled))].value_counts()
+    repairs = [
+        Fault(file, f"{show_value(text)} is read as {label} ({counts[text]:,} rows)", "", column="label")
+        for text, label in sorted(spelled.items())
+    ]
+    return ratings.assign(label=ratings["label"].replace(spelled)), repairs
 
 
 def _check_ratings(audits: _Audits, ratings: pd.DataFrame, file: str) -> list[Fault]:
