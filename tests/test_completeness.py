@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-
 SHARED = runpy.run_path(str(Path(__file__).parent / "benchmarks" / "completeness.py"))
 REQUIRED, EXPORT, run_notebooks = SHARED["REQUIRED"], SHARED["make_export"](), SHARED["run_notebooks"]
 NAMES = SHARED["list_optional"](EXPORT)

@@ -258,7 +258,8 @@ def _answer(case: SearchedPeriods, alpha: float) -> Drivers:
     mixed = [MixPart(*one) for place, one in enumerate(zip(case.values, parts, strict=True)) if place not in apart]
     jointly = Estimate(mix.value - sum(one.part.value for one in mixed), unit="pp")
     mixed.sort(key=lambda one: -abs(one.part.value))
-    rate, _ = compare(offsets=mean, usual=(mean[0], mean[1] + lifted / 2))
+    usual = [(one + other) / 2 for one, other in zip(old, new, strict=True)]
+    rate, _ = compare(offsets=mean, usual=(usual[0], usual[1] + lifted / 2))
     rest, _ = compare(offsets=(old[0], new[1]), usual=(old[0], new[1]))
     slices = [_slice(case, place, new) for place in range(len(case.search.picks))]
     slices = _add_shares(slices, mix, change) if change.excludes_zero else slices
