@@ -1,6 +1,6 @@
 """A report is complete whatever optional column is missing; what needs it is not available, and nothing else.
 
-`python tests/benchmarks/completeness.py` runs every notebook on all single omissions and on 200 random subsets.
+`python tests/benchmarks/bench_completeness.py` runs every notebook on all single omissions and on 200 random subsets.
 """
 
 import runpy
@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-SHARED = runpy.run_path(str(Path(__file__).parent / "benchmarks" / "completeness.py"))
+SHARED = runpy.run_path(str(Path(__file__).parent / "benchmarks" / "bench_completeness.py"))
 REQUIRED, EXPORT, run_notebooks = SHARED["REQUIRED"], SHARED["make_export"](), SHARED["run_notebooks"]
 NAMES = SHARED["list_optional"](EXPORT)
 EACH = 8  # columns that are left out together: single omissions are run by command
@@ -27,7 +27,7 @@ def test_a_deep_dive_is_whole_without_some_columns(first):
     run_notebooks(EXPORT.drop(columns=[*left_out]), ["deep_dive"])
 
 
-@pytest.mark.parametrize("kept", SHARED["draw_subsets"](NAMES, 4, 3), ids=len)
+@pytest.mark.parametrize("kept", [*SHARED["draw_subsets"](NAMES, 4, 3)], ids=len)
 def test_every_notebook_runs_on_a_random_subset_of_the_columns(kept):
     run_notebooks(EXPORT[[*REQUIRED, *kept]])
 

@@ -119,3 +119,11 @@ def test_a_site_with_any_audit_is_not_missing_whatever_is_quarantined():
 def test_quarantine_is_told_where_it_is_over_the_limit_in_the_export_and_at_each_site(limit, lines):
     ledger = make_ledger(lisbon=(80, 20), manila=(100, 1), cebu=(9, 0))
     assert len(tell_quarantine(ledger, limit)) == lines
+
+
+def test_raw_rows_that_a_killed_intake_left_are_cleared_by_the_next_run(project):
+    left = project.folder / ".intake-abc123"
+    left.mkdir(parents=True)
+    (left / "intake.duckdb").write_text("raw rows")
+    project(rows("lisbon"))
+    assert not left.exists()

@@ -2,10 +2,12 @@
 
 import json
 import re
+from datetime import date
 from urllib.parse import quote, unquote
 
 import pytest
 
+from rca_lib.audits.periods import Coverage
 from rca_lib.findings import Rate
 from rca_lib.questions.portfolio import Portfolio, SitePoint
 from rca_lib.reporting.index import link_reports, write_index
@@ -107,7 +109,7 @@ def test_an_empty_batch_says_so(tmp_path):
 def make_portfolio(*places):
     rate = Rate(6, 100, 0.06, 0.03, 0.12)
     points = (SitePoint(site, period, rate, 0.06, 100, 0.03, 0.09, 0.5, "as the rest", "") for site, period in places)
-    return Portfolio(0.06, 1.0, 0.05, (), tuple(points))
+    return Portfolio(0.06, 1.0, 0.05, (), tuple(points), Coverage(date(2026, 1, 1), date(2026, 2, 28)))
 
 
 def test_the_portfolio_links_the_reports_beside_it(batch):

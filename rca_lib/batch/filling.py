@@ -47,6 +47,8 @@ def fill_store(
         raise DataError(f"{store} is a link; nothing is written through it", mend="remove it and run the batch again")
     fresh.unlink() if fresh.is_symlink() else shutil.rmtree(fresh, ignore_errors=True)
     fresh.parent.mkdir(parents=True, exist_ok=True)
+    for left in fresh.parent.glob(".intake-*"):  # raw rows that a killed intake left
+        shutil.rmtree(left, ignore_errors=True)
     ledger, fitted = take_in_with(source, fresh, tables, mapping, now)
     for name in ("mapping", "taxonomy"):
         if name in files:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 from typing import Annotated
 
 import typer
 
 import rca_lib
+from rca_lib.batch.stopping import explain_end, watch_signals
 from rca_lib.cli import checking, running, simulating, verifying
-from rca_lib.cli.terminal import FAILED, INTERRUPTED, TERMINATED, USAGE, fail
-from rca_lib.findings import DataError
+from rca_lib.cli.terminal import FAILED, fail
 
 EPILOG = (
     "Exit status: 0 everything succeeded; 1 a run failed, a site has lost its audits, the data or a file is at fault, "
@@ -54,18 +53,16 @@ def main() -> None:
     """Run the command line; every error is one readable message and an exit status other than 0."""
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")  # several threads each wait for one another where several processes run
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # by way of all that clears away what was started
+    received = watch_signals()
     try:
         sys.exit(app(standalone_mode=False))  # it returns the status of a command that left by typer.Exit
-    except typer.Abort:
-        _stop(["Stopped."], INTERRUPTED)
-    except (DataError, ValueError, OSError) as problem:
-        several = getattr(problem, "faults", ())  # of side tables, a line each; values are quoted
-        _stop(str(problem).splitlines() if several else [str(problem)], FAILED)
-    except Exception as problem:
-        if not hasattr(problem, "format_message"):
+    except BaseException as problem:
+        told = None if isinstance(problem, SystemExit) and not received else explain_end(problem, received)
+        if told is None:
             raise
-        _stop([problem.format_message()], USAGE)
+        message, status = told
+        several = status == FAILED and getattr(problem, "faults", ())  # of side tables, a line each
+        _stop(message.splitlines() if several else [message], status)
 
 
 def _stop(lines: list[str], status: int) -> None:

@@ -1,6 +1,6 @@
 """Reports from exports that lack columns: a small export, any of its columns left out, and the notebooks run on it.
 
-    python tests/benchmarks/completeness.py --subsets 200 --seed 7
+    python tests/benchmarks/bench_completeness.py --subsets 200 --seed 7
 
 runs every notebook on exports that lack a single optional column each, and on random subsets of the optional columns.
 It prints each that fails, and how many did. Tests import what is here and run fewer.
