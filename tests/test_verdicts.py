@@ -203,7 +203,7 @@ def test_a_place_of_items_judged_often_must_change_by_itself():
     place = Finding("drivers", "slice", "", "shown", Estimate(1.0), where={"queue": "video"}, p_value=1e-6)
     assert Evidence(Sample(9, 9.0), None, (({"queue": "video"}, 0.4),)).p_value(place) == 0.4
     assert Evidence(Sample(9, 9.0), None, (({"queue": "image"}, 0.4),)).p_value(place) == 1e-6
-    tables = draw(11, size=400, judgments=20, rates=(0.1, 0.1, 0.5))
+    tables = draw(11, size=800, judgments=2, rates=(0.05, 0.05, 0.5))
     drivers = rank_drivers(*tables[1:], ["queue", "policy"])
     found = gather_evidence(make_case(tables, MONTHS), drivers)
     assert [where for where, _ in found.places] == [place.where for place in drivers.named] != []

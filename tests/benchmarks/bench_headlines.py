@@ -12,9 +12,15 @@ Each report is of one site and period, with some periods before it. In quiet rep
   different rates, weights are log-normal.
 
 Sizes, raters, kind of period, weights and judgments an item are drawn anew for each report; the table shows every
-margin, and size by each other property, with Wilson's interval. Beside it stands what is usual, a z-test of the two
-error rates at .05. Power is the share of reports with a *shown* headline "worse" where the error rate doubled
-everywhere, rose by 8 points everywhere, or by 8 points in one queue.
+margin with Wilson's interval. Beside it stands what is usual, a z-test of the two error rates at .05. Power is the
+share of reports with a *shown* headline "worse" where the error rate doubled everywhere, rose by 8 points everywhere,
+or by 8 points in one queue.
+
+Measured (850 quiet reports, seeds from 50000, p-values scored by the rule as it is; the search for slices changed once
+after): 14 false, .016 (.010 to .027); at 30, 50, 100, 200 and 500 audits .000, .006, .024, .023, .029, no margin above
+.033 with an upper bound above .067; the z-test .086, and .158 with 20 judgments an item. Power at 100, 200, 500 audits:
+doubled .07, .42, .62; +8 pp .08, .24, .75; in one queue .00, .04, .14 (110 to 150 reports each). Below 100 audits
+hardly anything is shown.
 """
 
 from __future__ import annotations
