@@ -15,6 +15,7 @@ import duckdb
 import pandas as pd
 
 from rca_lib.audits.conventions import settle
+from rca_lib.audits.declarations import check_declarations
 from rca_lib.audits.engine import INTAKE_MB, open_engine, set_memory
 from rca_lib.audits.folders import folder_names, note_name
 from rca_lib.audits.ledger import Ledger
@@ -111,6 +112,7 @@ def _judge(
     notes = create_texts(engine, plan, mapping, len(names), mended)
     settle(engine, plan, mapping, read)
     judge(engine, now)
+    benign, order = check_declarations(engine, plan, mapping, notes)
     weighted = "weight" in plan.places or not population.empty
     run(engine, f"create macro needs_weights() as {weighted}; create macro source_name() as {quote(read.name)}")
     add_weights(engine, population)
@@ -122,7 +124,8 @@ def _judge(
     run(engine, f"create view kept as select {', '.join(canonical + extras)}, month from weighted where fate = 'kept'")
     if on_judged:
         on_judged(engine)
-    ledger = replace(_draw_up(engine, read, mapping, (*canonical, *plan.extras)), notes=tuple(notes.notes))
+    ledger = _draw_up(engine, read, mapping, (*canonical, *plan.extras))
+    ledger = replace(ledger, benign=benign, label_order=order, notes=tuple(notes.notes))
     if not ledger.kept:
         reason, rows, first, mend = ledger.reasons[0] if ledger.reasons else ("every row is empty", ledger.empty, 0, "")
         problem = f"no row of {read.name} can be kept: {reason}"

@@ -6,7 +6,8 @@ create macro is_rejected(what, lacks) as what is not null and what <> 'the heade
     and (not starts_with(what, 'kept: ') or lacks and starts_with(what, 'kept: short'));
 create macro reason(test, name) as case when test then name end;
 create macro moment_of(v, site) as moment(v, day_first(), epoch(), zone(), zone_of(site));
-create macro number_of(v) as number(v, mark(), false);
+-- A probability of being sampled becomes the weight 1 / probability; one that is none stays what it is.
+create macro weight_of(w) as case when is_probability() and w > 0 and w <= 1 then 1 / w else w end;
 
 create view typed as select
     *,
@@ -20,7 +21,7 @@ create view typed as select
     known(t_severity, 'severity') as severity,
     known(t_dispute, 'dispute') as dispute,
     known(t_appeal, 'appeal') as appeal,
-    number_of(t_weight) as weight,
+    weight_of(number(t_weight, mark(), is_probability() and per_cent())) as weight,
     number(t_model_score, mark(), per_cent()) as model_score,
     whole(t_audit_round, mark()) as audit_round,
     whole(t_tenure_days, mark()) as tenure_days,
@@ -101,11 +102,13 @@ create table judged as select
         reason(unread(t_weight, weight), 'not a number (weight)'),
         reason(unread(t_model_score, model_score), 'not a number (model_score)'),
         reason(unread(t_audit_round, audit_round), 'not a number (audit_round)'),
+        reason(audit_round < 1, 'audit_round below 1'),
         reason(unread(t_tenure_days, tenure_days), 'not a number (tenure_days)'),
         reason(unread(t_handle_seconds, handle_seconds), 'not a number (handle_seconds)'),
         reason(tenure_days < 0, 'negative tenure_days'),
         reason(handle_seconds < 0, 'negative handle_seconds'),
         reason(weight <= 0, 'weight not above 0'),
+        reason(is_probability() and number(t_weight, mark(), per_cent()) > 1, 'probability above 1 (weight)'),
         reason(weight > 1e12 or weight > 0 and weight < 1e-12, 'number out of range (weight)'),
         reason(abs(handle_seconds) > 1e9, 'number out of range (handle_seconds)'),
         reason(abs(tenure_days) > 1e6, 'number out of range (tenure_days)'),
@@ -132,7 +135,9 @@ create macro mend_of(why) as case
     when why like 'label not in the map %' then 'correct it, or add it under labels in the mapping'
     when why like 'value not known %' then 'correct it, or translate it under values in the mapping'
     when why like 'not a number %' then 'correct it, or the decimal mark in the mapping'
+    when why = 'audit_round below 1' then 'count audits of a decision from 1, or translate them under values in the mapping'
     when why like 'negative %' then 'correct it in the source system'
+    when why = 'probability above 1 (weight)' then 'correct it, or write percent: percent or weight_is: weight in the mapping'
     when why = 'weight not above 0' then 'give 1 / probability of being sampled'
     when why = 'same audit_id with different content' then 'keep the true one, or give each an id of its own'
     end;

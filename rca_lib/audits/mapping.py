@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from rca_lib.audits.nothing import is_nothing
+from rca_lib.audits.spelling import clean_text
 from rca_lib.audits.tables import AUDITS, RESERVED, columns
 from rca_lib.audits.text_encoding import known_encoding
 from rca_lib.audits.yaml_files import read_yaml
@@ -70,6 +72,12 @@ def _twelve(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
+def _not_blank(text: str) -> str:
+    if not (clean := clean_text(text)) or is_nothing(clean):
+        raise ValueError(f"{text!r} is no value; write the value that every row has, or leave the column out")
+    return clean
+
+
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -82,7 +90,7 @@ class Constant(BaseModel):
     """A value that every row of the file has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    constant: str
+    constant: Annotated[str, AfterValidator(_not_blank)]
 
 
 class Mapping(BaseModel):
@@ -108,6 +116,7 @@ class Mapping(BaseModel):
     site_time_zones: Zone | dict[str, Zone] | None = None
     decimal: Literal[".", ","] | None = None
     percent: Literal["share", "percent"] | None = None
+    weight_is: Literal["weight", "probability"] | None = None
     encoding: Annotated[str, AfterValidator(known_encoding)] | None = None
     delimiter: Annotated[str, AfterValidator(_known_delimiter)] | None = None
     quote: Annotated[str, AfterValidator(lambda text: text if text == "none" else _one_sign(text))] | None = None
@@ -133,7 +142,17 @@ class Mapping(BaseModel):
             raise ValueError("label_order: an ordinal scale needs its labels in order, lowest first")
         if self.label_scale == "binary" and len(spelled) > 2:
             raise ValueError(f"label_scale: binary, but labels names {len(spelled)} labels")
+        lost = sorted(spelled - set(self.label_order)) if self.label_scale == "ordinal" else ()
+        if lost:
+            raise ValueError(f"label_order: lacks {lost[0]!r}, which labels names")
+        if len(set(self.label_order)) < len(self.label_order):
+            raise ValueError("label_order: a label stands twice")
         return self
+
+    def names_of_people(self) -> frozenset[str]:
+        """Words that name a person or an item: of the usual null words those that `nulls`, where it is given, lacks."""
+        given = {word.lower() for word in self.nulls}
+        return frozenset(word.lower() for word in NULLS if word.lower() not in given)
 
     @property
     def known_labels(self) -> tuple[str, ...]:

@@ -142,7 +142,10 @@ def _read_names(family: str, spellings: Counter[str], mapping: Mapping) -> list[
     fold_case = family not in KEEPS_CASE
     wanted = {old: new for name in FAMILIES[family] for old, new in mapping.values.get(name, {}).items()}
     translated = {old: wanted[key] for old, key in match_names(spellings, wanted, fold_case=fold_case).items()}
-    empty = {text for text in spellings if text not in translated and _is_empty(text, mapping)}
+    own = mapping.names_of_people() if family == "people" else frozenset()
+    empty = {
+        text for text in spellings if text not in translated and text.lower() not in own and _is_empty(text, mapping)
+    }
     names = Counter()
     for text, rows in spellings.items():
         if text not in empty:

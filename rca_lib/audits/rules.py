@@ -113,6 +113,7 @@ def _declare(engine: duckdb.DuckDBPyConnection, mapping: Mapping) -> None:
     run(
         engine,
         f"create macro words(name) as case name {lists} end; "
+        f"create macro is_probability() as {mapping.weight_is == 'probability'}; "
         f"create macro has_zone(site) as {f'list_contains({_list(tuple(zones))}, site)' if zones else 'true'}; "
         f"create macro zone_of(site) as {_translate('site', zones, quote(everywhere)) if zones else quote(everywhere)}",
     )
@@ -177,6 +178,8 @@ def _without(cell: str, name: str, mapping: Mapping) -> str:
 def _pattern(name: str, mapping: Mapping, *, doubtful: bool) -> str:
     values = next((column.values for column in AUDITS if column.name == name), ())
     translated = mapping.labels if name in LABELS else mapping.values.get(name, {})
+    if name in IDS:
+        values = mapping.names_of_people()
     words = [word for word in map(clean_text, mapping.nulls) if word]
     return quote(pattern_of_nothing(doubtful=doubtful, words=words, but=[*values, *translated]))
 

@@ -151,7 +151,7 @@ def choose_names(
     >>> choose_names({"spam": 9, "Spam": 2}, ["Spam"])
     {'spam': 'Spam'}
     """
-    wanted = set(declared)
+    wanted = set(map(clean_text, declared))
     groups: dict[str, list[str]] = {}
     for spelling in sorted(spellings):
         groups.setdefault(spelling_key(spelling, fold_case=fold_case), []).append(spelling)

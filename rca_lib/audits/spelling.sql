@@ -6,5 +6,5 @@ create macro clean_text(v) as case when is_plain(v) then v else nullif(regexp_re
     regexp_replace(v, hidden_signs(), '', 'g')), blank_signs(), ' ', 'g'), unseen_ends(), '', 'g'), '') end;
 create macro fold_id(v) as case when is_plain(v) then v else typed_signs(clean_text(v)) end;
 create macro unwrap(v) as case
-    when left(v, 1) in ('"', '''') and right(v, 1) = left(v, 1) and length(v) > 2 and not contains(v[2:-2], left(v, 1))
+    when left(v, 1) in ('"', '''') and right(v, 1) = left(v, 1) and length(v) >= 2 and not contains(v[2:-2], left(v, 1))
     then nullif(trim(v[2:-2]), '') else v end;

@@ -1,0 +1,156 @@
+"""What a mapping declares of labels and weights is held against the file: stop, quarantine or say so."""
+
+import duckdb
+import pandas as pd
+import pytest
+
+from rca_lib.audits.intake import take_in
+from rca_lib.audits.mapping import Constant, Mapping, read_mapping
+from rca_lib.findings import DataError
+
+UTC = Mapping(time_zone="UTC")
+
+
+def make_audits(rows: int = 40, **columns) -> pd.DataFrame:
+    """Audits of one day, every fifth label wrong."""
+    times = pd.Timestamp("2026-01-31 12:00") + pd.to_timedelta(range(rows), unit="s")
+    table = pd.DataFrame({"audit_id": [f"A{i:03d}" for i in range(rows)], "item_id": [f"I{i}" for i in range(rows)]})
+    table = table.assign(site="Lisbon", rater="R1", decided_at=times.astype(str), truth="benign")
+    return table.assign(**{"label": ["hate" if i % 5 == 0 else "benign" for i in range(rows)]} | columns)
+
+
+def declare(**keys):
+    return Mapping(time_zone="UTC", **keys)
+
+
+def test_a_binary_scale_with_three_labels_stops_and_counts_them():
+    labels = [("a", "b", "c")[i % 3] for i in range(40)]
+    with pytest.raises(DataError, match=r"binary, but there are 3 labels: 'a' \(28\), 'b' \(26\), 'c' \(26\)"):
+        take_in(make_audits(label=labels, truth=labels), None, mapping=declare(label_scale="binary", benign="a"))
+    two = ["A" if label == "a" else "b" for label in labels]
+    low = [label.lower() for label in two]
+    assert (
+        take_in(make_audits(label=two, truth=low), None, mapping=declare(label_scale="binary", benign="a")).kept == 40
+    )
+
+
+@pytest.mark.parametrize("wrong", ["bening", "Bengin", "bennign"])
+def test_a_benign_label_that_is_mistyped_stops_with_the_nearest(wrong):
+    with pytest.raises(DataError, match=rf"benign: '{wrong}' is none of the labels: .*nearest: benign"):
+        take_in(make_audits(), None, mapping=declare(benign=wrong))
+    with pytest.raises(DataError, match=rf"benign: '{wrong}'"):
+        take_in(make_audits(label="hate", truth=["ok", "benign"] * 20), None, mapping=declare(benign=("ok", wrong)))
+
+
+def test_a_benign_label_that_is_none_of_the_labels_stops():
+    with pytest.raises(DataError, match="'fine' is none of the labels"):
+        take_in(make_audits(), None, mapping=declare(benign="fine"))
+
+
+def test_a_second_benign_label_may_be_absent_and_spelling_does_not_matter():
+    ledger = take_in(make_audits(), None, mapping=declare(benign=("BENIGN ", "allowed")))
+    assert ledger.benign == ("BENIGN", "allowed") and ledger.kept == 40
+
+
+def test_the_store_spells_benign_labels_as_declared(tmp_path):
+    ledger = take_in(make_audits(), tmp_path / "store", mapping=declare(benign="Benign"))
+    labels = duckdb.read_parquet(f"{tmp_path}/store/site=Lisbon/*/audits.parquet").df()["truth"]
+    assert ledger.benign == ("Benign",) and set(labels) == {"Benign"}
+
+
+def test_without_a_benign_label_the_ledger_says_what_is_not_available():
+    ledger = take_in(make_audits(label="a", truth="a"), None, mapping=UTC)
+    assert ledger.notes[0][0] == "no label is 'benign': over- and under-enforcement are not available"
+    assert not take_in(make_audits(), None, mapping=UTC).notes
+
+
+def test_a_label_outside_an_ordinal_scale_is_quarantined_with_the_nearest(tmp_path):
+    audits = make_audits(label=["good", "fair", "bad", "goood"] * 10, truth="good")
+    mapping = declare(label_scale="ordinal", label_order=("bad", "fair", "good"), benign="good")
+    ledger = take_in(audits, tmp_path / "store", mapping=mapping)
+    assert ledger.reasons[0][:2] == ("label not in the map (label)", 10)
+    assert "nearest: good" in (tmp_path / "store" / "quarantine.csv").read_text()
+
+
+def test_a_label_order_that_lacks_a_label_of_the_map_is_refused():
+    with pytest.raises(ValueError, match="label_order: lacks 'great'"):
+        declare(label_scale="ordinal", label_order=("bad",), labels={"x": "bad", "y": "great"})
+    with pytest.raises(ValueError, match="label_order: a label stands twice"):
+        declare(label_scale="ordinal", label_order=("bad", "bad"))
+
+
+def test_a_blank_constant_is_refused(tmp_path):
+    for blank in ("", " ", "\u200b", "\u00a0", "NULL", "(blank)", "\u3164"):
+        with pytest.raises(ValueError, match="is no value"):
+            Constant(constant=blank)
+    (tmp_path / "m.yml").write_text("columns: {site: {constant: ''}}\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"site.*is no value; write the value that every row has"):
+        read_mapping(tmp_path / "m.yml")
+
+
+@pytest.mark.parametrize("column", ["audit_id", "item_id", "site", "rater", "decided_at", "label", "truth"])
+def test_a_blank_of_any_kind_is_missing(column, tmp_path):
+    blanks = ["", " ", "\t", "\u00a0", "\u200b", "\u200b\u200d", "\u3164", "\u2800", "\ufeff", "\u202f \u2060"]
+    blanks += ["\x00", "''", '" "']
+    audits = make_audits(len(blanks) + 2)
+    audits.loc[: len(blanks) - 1, column] = blanks
+    ledger = take_in(audits, None, mapping=UTC)
+    assert (ledger.kept, ledger.quarantined) == (2, len(blanks))
+    assert {reason for reason, *_ in ledger.reasons} <= {f"missing {column}"}
+
+
+def test_a_round_below_one_is_quarantined_and_can_be_translated():
+    audits = make_audits(audit_round=["0", "1", "2", "-1"] * 10)
+    ledger = take_in(audits, None, mapping=UTC)
+    assert ledger.reasons[0][:2] == ("audit_round below 1", 20)
+    assert take_in(audits, None, mapping=declare(values={"audit_round": {"0": "1", "-1": "1", "1": "2"}})).kept == 40
+
+
+# weights -------------------------------------------------------------------------------------------------------------
+
+
+def read_weights(weights, tmp_path, **keys):
+    take_in(make_audits(len(weights), weight=weights), tmp_path / "store", mapping=declare(**keys))
+    table = duckdb.read_parquet(f"{tmp_path}/store/site=Lisbon/*/audits.parquet").df()
+    return table.sort_values("audit_id")["weight"].tolist()
+
+
+@pytest.mark.parametrize("weights", [["0.05", "0.5"], ["0.5", "1"], ["12.5 %", "100 %"], ["0.0001", "0.0002"]])
+def test_weights_that_look_like_probabilities_are_asked_about(weights, tmp_path):
+    with pytest.raises(DataError, match=r"as probabilities of being sampled do.*write weight_is: probability"):
+        read_weights(weights, tmp_path)
+    shares = [float(text.rstrip(" %")) / (100 if "%" in text else 1) for text in weights]
+    assert read_weights(weights, tmp_path, weight_is="weight") == pytest.approx(shares)
+    assert read_weights(weights, tmp_path, weight_is="probability") == pytest.approx([1 / share for share in shares])
+
+
+def test_a_probability_in_per_cent_is_read_as_declared_and_above_one_quarantined(tmp_path):
+    assert read_weights(["12.5", "50"], tmp_path, weight_is="probability", percent="percent") == [8, 2]
+    ledger = take_in(make_audits(3, weight=["0.5", "12.5", "0"]), None, mapping=declare(weight_is="probability"))
+    assert {reason for reason, *_ in ledger.reasons} == {"probability above 1 (weight)", "weight not above 0"}
+
+
+@pytest.mark.parametrize("weights", [["0.000001"] * 3, ["1", "1"], ["0.2", "0.3", "0.5"], ["1.5", "3"]])
+def test_weights_that_weigh_nothing_or_sum_to_one_are_taken(weights, tmp_path):
+    assert read_weights(weights, tmp_path) == pytest.approx([float(text) for text in weights])
+
+
+def test_single_weights_below_one_are_noted():
+    ledger = take_in(make_audits(4, weight=["0.5", "2", "3", "4"]), None, mapping=UTC)
+    assert ledger.notes[0][:2] == ("weight: values below 1, down to 0.5, which 1 / probability never is", 1)
+
+
+# agreement -----------------------------------------------------------------------------------------------------------
+
+
+def test_labels_that_never_agree_are_noted_with_what_they_are():
+    ledger = take_in(make_audits(label="1", truth=["yes", "no"] * 20), None, mapping=declare(benign="no"))
+    [(sentence, rows, suggestion)] = ledger.notes
+    assert sentence.startswith(
+        "label and truth agree in 0 of 40 rows: check the label map. They have no label in common"
+    )
+    assert "Labels: '1' (40); truths: 'no' (20), 'yes' (20)" in sentence
+    assert (rows, suggestion) == (40, "translate both to the same labels under labels in the mapping")
+    assert any("check the label map" in finding.sentence for finding in ledger.findings())
+    few = take_in(make_audits(10, label="1", truth="benign"), None, mapping=UTC)
+    assert not few.notes
