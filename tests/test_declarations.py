@@ -4,8 +4,10 @@ import duckdb
 import pandas as pd
 import pytest
 
+from rca_lib import answer_questions, write_page_one
 from rca_lib.audits.intake import take_in
 from rca_lib.audits.mapping import Constant, Mapping, read_mapping
+from rca_lib.audits.store import open_case
 from rca_lib.findings import DataError
 
 UTC = Mapping(time_zone="UTC")
@@ -154,3 +156,9 @@ def test_labels_that_never_agree_are_noted_with_what_they_are():
     assert any("check the label map" in finding.sentence for finding in ledger.findings())
     few = take_in(make_audits(10, label="1", truth="benign"), None, mapping=UTC)
     assert not few.notes
+
+
+def test_page_one_asks_for_the_label_map_where_nothing_agrees(tmp_path):
+    take_in(make_audits(60, label="1", truth="benign"), tmp_path / "store", mapping=UTC)
+    page = str(write_page_one(answer_questions(open_case(tmp_path / "store", site="Lisbon", period="2026-01"))))
+    assert "Check the label map before anything else" in page and "keep watching" not in page

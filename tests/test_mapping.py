@@ -3,6 +3,7 @@
 import pytest
 
 from rca_lib.audits.mapping import Constant, Mapping, plan_columns, read_mapping
+from rca_lib.audits.tables import tell_renamed
 from rca_lib.findings import DataError
 
 NAMES = ["audit_id", "item_id", "site", "rater", "decided_at", "label", "truth"]
@@ -62,7 +63,7 @@ def test_columns_are_found_joined_or_constant_and_the_rest_kept(tmp_path):
     assert plan.places["site"] == "Lisbon"
     assert plan.places["truth"] == (6,)
     assert plan.extras == {"unit": 0, "Queue_in_file": 7, "error_in_file": 8, "colour": 9}
-    assert plan.renamed[1] == "column error kept as error_in_file, its name is reserved"
+    assert tell_renamed(plan.extras)[1] == "column error kept as error_in_file, its name is reserved"
 
 
 def test_keep_names_the_extra_columns_to_keep():

@@ -23,7 +23,7 @@ from rca_lib.audits.mapping import EXTRA_OF_QUARANTINE, Mapping, identifier, pla
 from rca_lib.audits.partners import count_fates
 from rca_lib.audits.reading import Source, list_files, read_source, run
 from rca_lib.audits.rules import create_texts, judge
-from rca_lib.audits.tables import AUDITS
+from rca_lib.audits.tables import AUDITS, tell_renamed
 from rca_lib.audits.weighting import add_weights, read_population
 from rca_lib.findings import DataError
 
@@ -108,7 +108,7 @@ def _judge(
     """Judge every row of `raw`: the view `weighted` has its fate, `kept` the columns of the store."""
     names, mended = _own_names(read)
     plan = plan_columns(mapping, names)
-    read = replace(read, repairs=(*read.repairs, *plan.renamed))
+    read = replace(read, repairs=(*read.repairs, *tell_renamed(plan.extras)))
     notes = create_texts(engine, plan, mapping, len(names), mended)
     settle(engine, plan, mapping, read)
     judge(engine, now)

@@ -12,17 +12,14 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from rca_lib.audits.nothing import is_nothing
-from rca_lib.audits.spelling import clean_text
-from rca_lib.audits.tables import AUDITS, RESERVED, columns
+from rca_lib.audits.nothing import NULLS, require_value
+from rca_lib.audits.tables import AUDITS, columns, keep_apart
 from rca_lib.audits.text_encoding import known_encoding
 from rca_lib.audits.yaml_files import read_yaml
 from rca_lib.findings import DataError
 
-NULLS = ("NULL", "null", "N/A", "n/a", "#N/A", "NaN", "nan")
 MAPPABLE = columns(AUDITS, "required", "advised", "optional")
 IDS = ("audit_id", "item_id", "rater", "auditor")
-IN_FILE = "_in_file"  # is added to the names of columns that the package itself needs
 DELIMITERS = {
     "comma": ",", "semicolon": ";", "tab": "\t", "\\t": "\t", "pipe": "|", "ctrl-a": "\x01",
     "\\x01": "\x01", "\\001": "\x01", "unit separator": "\x1f", "\\x1f": "\x1f", "colon": ":", "caret": "^",
@@ -72,12 +69,6 @@ def _twelve(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-def _not_blank(text: str) -> str:
-    if not (clean := clean_text(text)) or is_nothing(clean):
-        raise ValueError(f"{text!r} is no value; write the value that every row has, or leave the column out")
-    return clean
-
-
 def _as_list(value: object) -> object:
     return [value] if isinstance(value, str) else value
 
@@ -90,7 +81,7 @@ class Constant(BaseModel):
     """A value that every row of the file has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    constant: Annotated[str, AfterValidator(_not_blank)]
+    constant: Annotated[str, AfterValidator(require_value)]
 
 
 class Mapping(BaseModel):
@@ -149,11 +140,6 @@ class Mapping(BaseModel):
             raise ValueError("label_order: a label stands twice")
         return self
 
-    def names_of_people(self) -> frozenset[str]:
-        """Words that name a person or an item: of the usual null words those that `nulls`, where it is given, lacks."""
-        given = {word.lower() for word in self.nulls}
-        return frozenset(word.lower() for word in NULLS if word.lower() not in given)
-
     @property
     def known_labels(self) -> tuple[str, ...]:
         """The labels that may occur; empty where any may."""
@@ -211,16 +197,6 @@ class Plan:
 
     places: dict[str, tuple[int, ...] | str]
     extras: dict[str, int]
-
-    @property
-    def renamed(self) -> tuple[str, ...]:
-        """What to say of the extras whose own names are reserved."""
-        own = {name: name.removesuffix(IN_FILE) for name in self.extras}
-        return tuple(
-            f"column {old} kept as {name}, its name is reserved"
-            for name, old in own.items()
-            if old.casefold() in RESERVED
-        )
 
 
 def plan_columns(mapping: Mapping, names: Sequence[str]) -> Plan:
@@ -315,10 +291,7 @@ def _extras(mapping: Mapping, places: dict[str, tuple[int, ...] | str], position
     extras: dict[str, int] = {}
     taken = {name.casefold() for name in positions}
     for name in wanted:
-        safe = name
-        while safe.casefold() in RESERVED or (safe != name and safe.casefold() in taken):
-            safe += IN_FILE
-        extras[safe] = positions[tidy[name]]
+        extras[keep_apart(name, taken)] = positions[tidy[name]]
     return extras
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 from rca_lib.audits.label_sets import parse_label_set, write_label_set
 from rca_lib.audits.ledger import BY_SPELLING
 from rca_lib.audits.mapping import Mapping, Plan, quote
-from rca_lib.audits.nothing import is_nothing, looks_like_nothing
+from rca_lib.audits.nothing import is_nothing, looks_like_nothing, names_of_people
 from rca_lib.audits.reading import run, run_file
 from rca_lib.audits.spelling import (
     BLANK,
@@ -142,7 +142,7 @@ def _read_names(family: str, spellings: Counter[str], mapping: Mapping) -> list[
     fold_case = family not in KEEPS_CASE
     wanted = {old: new for name in FAMILIES[family] for old, new in mapping.values.get(name, {}).items()}
     translated = {old: wanted[key] for old, key in match_names(spellings, wanted, fold_case=fold_case).items()}
-    own = mapping.names_of_people() if family == "people" else frozenset()
+    own = names_of_people(mapping.nulls) if family == "people" else frozenset()
     empty = {
         text for text in spellings if text not in translated and text.lower() not in own and _is_empty(text, mapping)
     }

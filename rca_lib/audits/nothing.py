@@ -11,8 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from rca_lib.audits.spelling import spelling_key
+from rca_lib.audits.spelling import clean_text, spelling_key
 
+NULLS = ("NULL", "null", "N/A", "n/a", "#N/A", "NaN", "nan")
 # In lower case, as `spelling_key` writes them.
 _BRACKETED = ("null", "nan", "nat", "na", "n/a", "blank", "blanks", "empty", "missing", "no value", "none")
 NOTHING = frozenset(
@@ -69,3 +70,28 @@ def pattern_of_nothing(*, doubtful: bool = False, words: Collection[str] = (), b
     known = sorted((NOTHING | (DOUBTFUL if doubtful else frozenset())) - values)
     own = [re.escape(word) for word in sorted(set(words)) if word.lower() not in {*values, *known}]
     return "|".join([f"(?i:{'|'.join([*map(re.escape, known), ERROR.pattern])})", *own])
+
+
+def require_value(text: str) -> str:
+    """Return a text cleaned.
+
+    Raises
+    ------
+    ValueError
+        If it is blank, or stands for no value.
+    """
+    if not (clean := clean_text(text)) or is_nothing(clean):
+        raise ValueError(f"{text!r} is no value; write the value that every row has, or leave the column out")
+    return clean
+
+
+def names_of_people(nulls: Collection[str]) -> frozenset[str]:
+    """Return the usual null words that name a person or an item, since the mapping's own null words lack them.
+
+    Examples
+    --------
+    >>> sorted(names_of_people(["?", "null"])), names_of_people(NULLS)
+    (['#n/a', 'n/a', 'nan'], frozenset())
+    """
+    given = {word.lower() for word in nulls}
+    return frozenset(word.lower() for word in NULLS if word.lower() not in given)

@@ -14,7 +14,7 @@ import duckdb
 from rca_lib.audits.formats import NUMBERS, TIMES, create_formats, join_date_and_time, tidy_moments
 from rca_lib.audits.mapping import IDS, MAPPABLE, Mapping, Plan, quote
 from rca_lib.audits.names import FAMILIES, FAMILY_OF, NO_VALUE, Notes, declare_texts, settle_names
-from rca_lib.audits.nothing import pattern_of_nothing
+from rca_lib.audits.nothing import names_of_people, pattern_of_nothing
 from rca_lib.audits.reading import run, run_file
 from rca_lib.audits.spelling import clean_text
 from rca_lib.audits.tables import AUDITS, PROPORTIONAL_STREAMS
@@ -179,7 +179,7 @@ def _pattern(name: str, mapping: Mapping, *, doubtful: bool) -> str:
     values = next((column.values for column in AUDITS if column.name == name), ())
     translated = mapping.labels if name in LABELS else mapping.values.get(name, {})
     if name in IDS:
-        values = mapping.names_of_people()
+        values = names_of_people(mapping.nulls)
     words = [word for word in map(clean_text, mapping.nulls) if word]
     return quote(pattern_of_nothing(doubtful=doubtful, words=words, but=[*values, *translated]))
 

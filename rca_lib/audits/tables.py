@@ -6,6 +6,7 @@ A column is *required* (nothing works without it), *advised* (some question is "
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Literal
@@ -102,6 +103,8 @@ DERIVED = (
 )  # fmt: skip
 RESERVED = frozenset(column.name for column in AUDITS) | frozenset(DERIVED)
 
+IN_FILE = "_in_file"  # is added to the names of columns that the package itself needs
+
 RATINGS = (
     Column("item_id", "text", "required", "the item"),
     Column("rater", "text", "required", "who judged it"),
@@ -157,6 +160,28 @@ def columns(table: tuple[Column, ...], *needs: Need) -> tuple[str, ...]:
     ('audit_id', 'item_id', 'site', 'rater', 'decided_at', 'label', 'truth')
     """
     return tuple(column.name for column in table if not needs or column.need in needs)
+
+
+def keep_apart(name: str, taken: Collection[str]) -> str:
+    """Return the name under which a column of the user's is kept: its own, or a safe one where that is reserved.
+
+    Examples
+    --------
+    >>> keep_apart("colour", ()), keep_apart("Items", ()), keep_apart("items", ["items_in_file"])
+    ('colour', 'Items_in_file', 'items_in_file_in_file')
+    """
+    safe = name
+    while safe.casefold() in RESERVED or (safe != name and safe.casefold() in taken):
+        safe += IN_FILE
+    return safe
+
+
+def tell_renamed(names: Iterable[str]) -> tuple[str, ...]:
+    """Say which of the names that columns are kept under are not the user's own."""
+    own = {name: name.removesuffix(IN_FILE) for name in names}
+    return tuple(
+        f"column {old} kept as {name}, its name is reserved" for name, old in own.items() if old.casefold() in RESERVED
+    )
 
 
 def parse_scope(scope: str | None) -> dict[str, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rca_lib.audits.declarations import ENOUGH, FEW_AGREE
 from rca_lib.audits.ledger import Ledger
 from rca_lib.findings import GRADES, Answer, Claim, Estimate, Finding, Grade, Rate, count_noun, name_slice, show
 from rca_lib.questions.actions import tell_dates
@@ -211,11 +212,18 @@ def _confidence(answers: Answers) -> Iterator[Line]:
 
 
 def _actions(answers: Answers) -> Iterator[Line]:
+    accuracy, audits = answers.quality.accuracy, answers.quality.error_rate.items
+    apart = accuracy.value < FEW_AGREE and audits >= ENOUGH
+    if apart:  # no team sinks to this: label and truth are spelt or coded in two ways
+        sentence = (
+            f"Check the label map before anything else: label and truth hardly ever agree, accuracy is {accuracy}."
+        )
+        yield sentence, accuracy, "quality.accuracy", ""
     for place, action in enumerate(answers.actions.actions):
         most = count_noun(action.expected.value, "error fewer", "errors fewer") if action.expected else ""
         effect = f" At most {most} in such a sample." if most else ""
         yield f"{action.sentence} {tell_dates(action)}.{effect}", action.due, f"actions.actions[{place}].due", ""
-    if not answers.actions.actions:
+    if not answers.actions.actions and not apart:
         yield answers.actions.summary(), Estimate(0), "len(actions.actions)", ""
 
 
