@@ -300,3 +300,28 @@ def test_a_column_name_that_is_a_formula_is_escaped_in_the_quarantine(tmp_path):
     audits = make_audits(3).assign(**{"=a": "@z", "truth": ["benign", "benign", ""]})
     take_in(audits, tmp_path / "store", mapping=UTC)
     assert pd.read_csv(tmp_path / "store" / "quarantine.csv", dtype=str)["'=a"].tolist() == ["'@z"]
+
+
+def test_dates_that_were_future_are_asked_about_again_when_the_clock_has_passed_them(tmp_path):
+    wrong = dt.datetime(2026, 2, 1, 0, tzinfo=dt.UTC)
+    ledger = take_in(make_audits(), tmp_path / "store", mapping=UTC, now=wrong)
+    assert (ledger.kept, ledger.quarantined) == (13, 27)
+    assert (ledger.first_future, ledger.last_date) == ("2026-02-01T01:00:00", "2026-02-01T00:00:00")
+    assert ledger.holds_at(wrong) and ledger.holds_at(wrong + dt.timedelta(minutes=59)) and ledger.holds_at(None)
+    assert not ledger.holds_at(wrong + dt.timedelta(hours=1))
+    assert not ledger.holds_at(wrong - dt.timedelta(seconds=1))  # a row that is kept would be future
+    assert read_ledger(tmp_path / "store") == ledger
+
+
+def test_the_same_audit_written_in_two_ways_is_one(tmp_path):
+    audits = make_audits(4).assign(weight="1.50", label="hate")
+    twice = audits.iloc[:2].assign(
+        decided_at=["2026-01-31T12:00Z", "31 Jan 2026 13:00:00"],
+        weight="1.5",
+        label=["hate ", "hate"],
+        tenure_days="0.0",
+    )
+    twice["tenure_days"] = ["0", "30.0"]
+    other = audits.iloc[2:3].assign(weight="1.51")
+    ledger = take_in(pd.concat([audits, twice, other], ignore_index=True), None, mapping=UTC)
+    assert (ledger.kept, ledger.exact_duplicates, ledger.quarantined) == (3, 2, 2)

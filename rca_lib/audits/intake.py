@@ -176,7 +176,15 @@ def _draw_up(engine: duckdb.DuckDBPyConnection, read: Source, mapping: Mapping, 
         sites=tuple(site for site, kept, _ in by_site if kept),
         months=tuple(month for (month,) in ask("select distinct month from kept order by month")),
         fates=count_fates(ask),
+        first_future=_find_date(ask, "min", "array_to_string(reasons, ';') like '%future date%'"),
+        last_date=_find_date(ask, "max", "fate = 'kept'"),
     )
+
+
+def _find_date(ask: Callable[[str], list[tuple[Any, ...]]], end: str, which: str) -> str:
+    """Return the first (min) or last (max) moment of some rows, "" where there are none."""
+    ((found,),) = ask(f"select {end}(greatest(decided_at, audited_at)) from weighted where {which}")
+    return found.isoformat() if found else ""
 
 
 # writing -------------------------------------------------------------------------------------------------------------

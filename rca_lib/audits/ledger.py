@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ class Ledger:
     quarantined row; `by_site` are (site, kept, quarantined); `not_available` are (missing column, what it serves);
     `fates` are (site, fate, reason, rows, first source row, suggestion). A ledger restricted to one `site` says with
     `apart` how far that site is from the rest. `notes` are (what a person should look at, rows, suggestion).
+    `first_future` is the first moment, in UTC, at which a row that is quarantined for a future date has none any more;
+    `last_date` the last date of a row that is kept.
     """
 
     source: str
@@ -55,6 +58,8 @@ class Ledger:
     site: str = ""
     apart: float | None = None
     notes: tuple[tuple[str, int, str], ...] = ()
+    first_future: str = ""
+    last_date: str = ""
 
     def __post_init__(self) -> None:
         accounted = self.kept + self.quarantined + self.exact_duplicates + self.empty
@@ -63,6 +68,14 @@ class Ledger:
                 f"{self.source}: {self.rows_read:,} rows read, but {accounted:,} accounted for",
                 mend="do not use this intake; take the file in again",
             )
+
+    def holds_at(self, now: datetime | None) -> bool:
+        """Whether an intake at this moment would call the same dates future; True where no moment is given."""
+        if now is None:
+            return True
+        moment = (now.astimezone(UTC) if now.tzinfo else now).replace(tzinfo=None)
+        future, last = (datetime.fromisoformat(text) if text else None for text in (self.first_future, self.last_date))
+        return (future is None or moment < future) and (last is None or last <= moment)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per fate of rows: `fate`, `detail`, `rows`, `first_row`, `suggestion`."""

@@ -225,8 +225,8 @@ def _fill_anew(
     made_from = make_key(source, files, batch.seed)
     standing = store / "made_from.json"
     whole = standing.exists() and (store / NOTES_FILE).exists()
-    if not force and whole and json.loads(standing.read_text(encoding="utf-8")) == made_from:
-        ledger = read_ledger(store)
+    same = not force and whole and json.loads(standing.read_text(encoding="utf-8")) == made_from
+    if same and (ledger := read_ledger(store)).holds_at(now):
         _refuse_quarantine(batch, ledger, store)
         return ledger
     with TemporaryDirectory(prefix="rca-export-") as export:

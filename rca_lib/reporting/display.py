@@ -17,10 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from rca_lib.audits.formulas import escape_formula
 from rca_lib.findings import UNITS, count_noun, show
 from rca_lib.reporting.plots.style import can_draw, house_style
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet takes for one
 WRITTEN = re.compile(r"<!-- (.*?) -->", re.DOTALL)  # a text, before the outlines of its letters
 NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 NOTHING = "Not available: nothing earlier to compare with, or the audits lack the column it needs."
@@ -85,7 +85,10 @@ def show_table(result: object, *, rows: int = 20) -> Shown:
 def save_table(frame: pd.DataFrame, folder: Path | str, name: str) -> None:
     """Write a frame as `name`.csv into a folder, nothing where the folder is empty; no text becomes a formula."""
     if folder:
-        safe = frame.map(lambda cell: f"'{cell}" if isinstance(cell, str) and cell[:1] in FORMULA else cell)
+        # A lone CR would end the row in most readers, and is not quoted.
+        lines = frame.map(lambda cell: re.sub("\r\n?", "\n", cell) if isinstance(cell, str) else cell)
+        safe = lines.map(escape_formula)
+        safe.columns = [escape_formula(name) for name in frame]
         safe.to_csv(Path(folder) / f"{name}.csv", index=False)
 
 
