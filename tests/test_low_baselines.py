@@ -119,3 +119,26 @@ def test_nothing_is_named_where_next_to_nothing_is_wrong_before_and_after(rate):
         pair = draw_period(seed, 600, rate), draw_period(seed + 1000, 600, rate)
         alarms += bool(rank_drivers(*pair, ["policy", "queue", "language"]).named)
     assert alarms <= 6  # .05 of 40 is 2; more than 6 has a probability below .4 %
+
+
+def _classes(seed, *, new):
+    """Audits of four hiring classes of eight raters each; in the current period a fifth errs five times as often."""
+    draw, number = np.random.default_rng(seed), 6000
+    hired = draw.integers(0, 4, number)
+    hired = np.where(new & (draw.random(number) < 0.15), 4, hired)
+    rater = hired * 8 + draw.integers(0, 8, number)
+    odds = -3 + np.random.default_rng(seed // 10).normal(0, 0.25, 40)[rater] + np.log(5) * (hired == 4)
+    table = pd.DataFrame({"hiring_class": hired, "rater": rater, "queue": draw.choice(["q1", "q2"], number)}).astype(
+        str
+    )
+    return table.assign(error=(draw.random(number) < 1 / (1 + np.exp(-odds))).astype(int))
+
+
+def test_a_new_hiring_class_is_named_and_does_not_pass_for_raters_who_drift():
+    right = 0
+    for seed in range(10, 90, 10):
+        drivers = rank_drivers(_classes(seed, new=False), _classes(seed + 1, new=True), ["hiring_class", "queue"])
+        named = [one.where for one in drivers.named]
+        assert {} not in named and all(one.direction > 0 for one in drivers.named if one.where == {"hiring_class": "4"})
+        right += bool(named) and named[0] == {"hiring_class": "4"} and drivers.named[0].new
+    assert right >= 6

@@ -54,7 +54,8 @@ class Field:
     tells those of which next to no error is expected; `work` holds the dimensions of the work with few values.
     `penalties` holds, for each tested slice, the log of the number of tests that share its part of alpha: for better,
     for worse. `ratio` is how much the baseline's own noise adds to that of the current audits. `tilt` holds, for each
-    value of the last dimension where it is one of raters, the log of how its share of the work grew. `clumps`,
+    value of the last dimension where it is one of raters, the log of how its share of the work grew; `seen` tells of
+    each dimension which values the baseline has. `clumps`,
     `clumps_of_cells` and `clump` are by how much items that were judged more than once multiply the variance of the
     errors of each tested slice, of each cell, and of all audits.
     """
@@ -70,9 +71,14 @@ class Field:
     penalties: Array
     ratio: float
     tilt: Array
+    seen: tuple[NDArray[np.bool_], ...]
     clumps: Array
     clumps_of_cells: Array | float
     clump: float
+
+    def known_before(self, family: Family) -> NDArray[np.bool_]:
+        """Tell which values of a family of one dimension had audits in the baseline."""
+        return self.seen[family.dimensions[0]][family.tested]
 
     def name(self, place: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the dimensions and the values of the slice at a place."""
@@ -118,10 +124,9 @@ def open_field(
     tilt = _tilt(before, after, sizes[-1]) if sizes[-1] >= MANY_VALUES else np.zeros(sizes[-1])
     each = np.hstack([np.zeros(0), *(one.clump for one in families)])
     cells = 1.0 if judged is None else inflate_cells(judged[1], expit(logits), correlation)
-    together = each, cells, float(clumps((), 1)[0][0])
-    return Field(
-        after, layout, baseline, logits, tuple(families), numbers, rare, work, penalties, ratio, tilt, *together
-    )
+    seen = tuple(np.bincount(code, minlength=size) > 0 for code, size in zip(before.codes, sizes, strict=True))
+    more = seen, each, cells, float(clumps((), 1)[0][0])
+    return Field(after, layout, baseline, logits, tuple(families), numbers, rare, work, penalties, ratio, tilt, *more)
 
 
 def _inflate(

@@ -17,9 +17,11 @@ from rca_lib.stats.precision import Precision, sum_effects, sum_rows
 
 LOOSE = 1e-4  # the precision of a pick's shift before the current audits are seen
 TILTED = 200.0  # that of how much worse those are, per log of it, whose share of the work grew
+MOST_DOUBT = 10.0  # variance of a slice's log odds that model and picks may leave; beyond it nothing can be told
 LEAST_VALUES = 20  # of one dimension each, before these are judged among themselves
 FAR = 1000.0  # a shift of the log odds beyond any that occurs
 PART = 0.3  # of an error, that none is taken for; less the more there are
+MOST_DRIFT = 1.0  # variance of the log odds: people whose odds change by more than a factor of e are no drift
 MARGIN = 0.6  # standard errors that the estimate of drift is taken high: too little is a false alarm
 
 
@@ -82,7 +84,7 @@ def score_slices(field: Field, members: Array, wandering: tuple[float, float] = 
     (pull, *_), half = np.split(known.halve(np.vstack([pull, effects])[:, columns]), [1])
     infos, noises = np.maximum(infos, 1e-9), noises * field.clumps  # no information where all is an error, or nothing
     precision = infos - np.square(half).sum(1)
-    clear = precision > 10 * LOOSE
+    clear = (precision > 10 * LOOSE) & (1 / np.maximum(precision, 1e-12) - 1 / infos < MOST_DOUBT)
     precision = np.where(clear, precision, 1.0)
     shift = (gaps - half @ pull) / precision
     doubts = [field.baseline.doubt(family.dimensions, family.tested) for family in field.families]
@@ -167,14 +169,14 @@ def _moved(field: Field, logits: Array) -> tuple[Array, int]:
 def _drift(field: Field, logits: Array, lost: int, *, margin: float) -> dict[int, float]:
     """Estimate how much the values of dimensions with many values moved at random (variance of the log odds).
 
-    The `lost` shifts that were taken out before took their part of the drift with them.
+    The `lost` shifts that were taken out before took their part of the drift with them. Who is new has not drifted.
     """
     drift = {}
     info, noise, gap = moments(field.after, expit(logits))
     for family in field.families:
-        tested = family.tested[~family.rare]
+        tested = family.tested[~family.rare & field.known_before(family)] if family.kind == 2 else family.tested[:0]
         number = len(tested)
-        if family.kind == 2 and number >= 10:
+        if number >= 10:
             rows = sum_effects(field.layout.sum_tables(info), field.layout.sizes, family.dimensions)
             half = field.baseline.known.halve(rows[tested])
             place = field.after.codes[family.dimensions[0]]
@@ -182,7 +184,8 @@ def _drift(field: Field, logits: Array, lost: int, *, margin: float) -> dict[int
             spread = np.maximum(spread + np.square(half).sum(1), 1e-9)
             variance = find_drift(np.square(gaps), spread, np.square(slopes), margin=margin)
             if variance > 0:
-                drift[family.dimensions[0]] = variance * number / max(number - lost, number / 2)
+                variance *= number / max(number - lost, number / 2)
+                drift[family.dimensions[0]] = min(variance, MOST_DRIFT)
     return drift
 
 
