@@ -7,7 +7,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint check lab bench bench-batch bench-faults lock clean
+.PHONY: help setup demo test lint check lab bench bench-batch bench-faults bench-headlines fuzz lock clean
 
 help:     ## what can be made
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/: [^#]*## /\t/' | expand -t 14
