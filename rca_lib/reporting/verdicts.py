@@ -150,10 +150,10 @@ def _survive(looks: Sequence[tuple[str, float, Finding]], alpha: float) -> Itera
 def _weigh(
     answers: Answers, looks: Sequence[tuple[str, float, Finding]], surviving: Sequence[Finding], alpha: float
 ) -> Verdict:
-    kinds = {finding.kind for finding in surviving}
-    causes = answers.causes.causes
-    measured = [one for one in causes if one.measurement and kinds & {"measurement", *RIVALS}]
-    mixed = [one for one in causes if one.kind == "mix" and "mix" in kinds]
+    causes = answers.causes.causes if surviving else ()
+    # Any look that survives makes a headline: what explains it needs no more than its own interval.
+    measured = [one for one in causes if one.measurement]
+    mixed = [one for one in causes if one.kind == "mix"]
     others = [one for one in causes if not one.measurement and one.kind != "mix"]
     for verdict, found, beside in (("artefact", measured, mixed), ("mix", mixed, measured)):
         if found and _points(found) >= _points(beside) and (not others or _share(found) > max(_share(others), 0.5)):
