@@ -206,11 +206,15 @@ def _read_key(store: Path) -> dict[str, str]:
 
 
 def link(path: Path, target: Path) -> None:
-    """Let a file or folder stand in another place, too."""
+    """Let a file or folder stand in another place, too; no symbolic links, which engines do not follow to elsewhere."""
+    shutil.copytree(path, target, copy_function=_link_file) if path.is_dir() else _link_file(path, target)
+
+
+def _link_file(path: Path | str, target: Path | str) -> None:
     try:
-        target.symlink_to(path, target_is_directory=path.is_dir())
-    except OSError:  # Windows, without the right to make links
-        shutil.copytree(path, target) if path.is_dir() else shutil.copyfile(path, target)
+        os.link(path, target)
+    except OSError:  # another file system, or one without hard links
+        shutil.copy2(path, target)
 
 
 def is_writable(folder: Path) -> bool:
