@@ -89,7 +89,7 @@ def test_the_most_frequent_spelling_is_the_name_and_a_declared_one_comes_first(t
 
 
 def test_a_change_of_spelling_alone_is_no_error_and_is_warned_of():
-    audits = make_audits(40).assign(truth="hate", label=["hate"] * 30 + ["Hate"] * 10)
+    audits = make_audits(40).assign(truth="benign", label=["benign"] * 30 + ["Benign"] * 10)
     ledger = take_in(audits, None, mapping=UTC)
     assert dict(ledger.repairs) == {BY_SPELLING: 10, "label: other spellings of one name": 10}
     assert [found.sentence for found in ledger.findings()] == [
