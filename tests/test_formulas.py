@@ -46,8 +46,7 @@ TEXTS = ["x=1", "a@b.c", "1-2", "(=1)", "", "'quoted'", "it's", "–dash", "—d
 @pytest.fixture(scope="module")
 def engine():
     with duckdb.connect() as opened:
-        opened.execute("create macro words(name) as []::varchar[]").fetchall()
-        run_file(opened, "rules.sql")
+        run_file(opened, "formulas.sql")
         yield opened
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # Behind apostrophes, blanks, line ends and marks without width; in full width, small form, and with the minus sign.
-# `is_formula` in rules.sql is the same pattern.
+# `is_formula` in formulas.sql is the same pattern.
 FORMULA = re.compile(
     r"^'*[\t\r\n]|^['\s\x00-\x20\xa0\xad\u1680\u2000-\u200f\u2028-\u202f\u205f-\u2064\u3000\ufeff]*[=+@\-＝＋－＠﹢﹣﹦﹫−]"
 )

@@ -15,6 +15,15 @@ import duckdb
 import pandas as pd
 
 from rca_lib.audits.conventions import settle
+from rca_lib.audits.corrections import (
+    MARK,
+    ROWS,
+    apply_again,
+    is_quarantine,
+    merge_corrections,
+    read_as_written,
+    write_rows,
+)
 from rca_lib.audits.declarations import check_declarations
 from rca_lib.audits.engine import INTAKE_MB, open_engine, set_memory
 from rca_lib.audits.folders import folder_names, note_name
@@ -27,7 +36,8 @@ from rca_lib.audits.tables import AUDITS, tell_renamed
 from rca_lib.audits.weighting import add_weights, read_population
 from rca_lib.findings import DataError
 
-OWNED = ("ledger.json", "quarantine.csv")
+OWNED = ("ledger.json", "quarantine.csv", ROWS)
+NOT_APPLIED = "corrections of the export that stood there before are not applied to this one"
 
 
 def take_in(
@@ -37,6 +47,7 @@ def take_in(
     mapping: Mapping | None = None,
     population: Path | None = None,
     now: datetime | None = None,
+    base: Path | None = None,
     on_judged: Callable[[duckdb.DuckDBPyConnection], None] | None = None,
 ) -> Ledger:
     """Take an export in.
@@ -55,6 +66,10 @@ def take_in(
         A file with one row per period, site, queue and stratum and its `decisions`: gives `weight` where it is missing.
     now
         Rows dated later are quarantined; without it no date counts as future.
+    base
+        The store that corrections belong to; `store` itself, if it stands. The rows of a corrected quarantine file take
+        their places among those of the export that this store was made from. The same export, taken in again, keeps
+        them.
     on_judged
         Called with the engine when every row is judged: `texts` has what stands in the file, `judged` what it says,
         `kept` the audits of the store. What it raises stops the intake.
@@ -74,16 +89,40 @@ def take_in(
     with TemporaryDirectory(prefix=".intake-", dir=beside and beside.parent) as folder:
         work = Path(folder)
         strata = read_population(population, work)
-        given = {"folders": [work], "files": list_files(source, mapping or Mapping()), "memory_mb": INTAKE_MB}
+        rows = _find_rows(base or beside, source)
+        files = [*list_files(source, mapping or Mapping()), *([rows] if rows else [])]
+        given = {"folders": [work], "files": files, "memory_mb": INTAKE_MB}
         with open_engine(work / "intake.duckdb", **given, spill=work / "spill") as engine:
-            read = read_source(engine, source, mapping or Mapping(), work)
+            read, left = _read(engine, source, mapping or Mapping(), work, rows)
             set_memory(engine, len(read.names))
             ledger = _judge(engine, read, mapping or Mapping(), now, strata, on_judged)
+            if left:
+                ledger = replace(ledger, notes=(*ledger.notes, (NOT_APPLIED, left, "correct them in this export too")))
             if beside is not None:
                 _write(engine, work / "store", read, ledger)
         if beside is not None:
             _publish(work / "store", beside)
     return ledger
+
+
+def _find_rows(base: Path | None, source: Any) -> Path | None:
+    """Return the file with the rows of the export that a store was made from; None where there is no store."""
+    rows = base / ROWS if base else None
+    if rows is not None and not rows.exists() and (base / "ledger.json").exists() and is_quarantine(source):
+        problem = "the store does not hold the rows of its export, among which the corrected ones belong"
+        raise DataError(problem, mend="take the export in again, then its corrected quarantine")
+    return rows if rows and rows.exists() else None
+
+
+def _read(
+    engine: duckdb.DuckDBPyConnection, source: Any, mapping: Mapping, work: Path, rows: Path | None
+) -> tuple[Source, int]:
+    """Read a source, a corrected quarantine among the rows of its export; and count corrections that do not apply."""
+    if not is_quarantine(source):
+        read = read_source(engine, source, mapping, work)
+        return apply_again(engine, read, rows) if rows else (read, 0)
+    read = read_source(engine, source, read_as_written(mapping), work)
+    return (merge_corrections(engine, read, rows) if rows else read), 0
 
 
 def _refuse_foreign_folder(store: Path | None) -> None:
@@ -148,6 +187,8 @@ def _draw_up(engine: duckdb.DuckDBPyConnection, read: Source, mapping: Mapping, 
     repairs = ask(
         "select unnest(repairs) as what, count(*) from weighted where fate = 'kept' group by what order by what"
     )
+    run(engine, "create table if not exists corrected (row bigint)")
+    ((corrected,),) = ask("select count(*) from weighted where fate = 'kept' and source_row in (from corrected)")
     by_site = ask(
         "select coalesce(site, '') as site, count_if(fate = 'kept'), count_if(fate = 'quarantined') from weighted "
         "where fate in ('kept', 'quarantined') group by 1 order by 1"
@@ -164,7 +205,7 @@ def _draw_up(engine: duckdb.DuckDBPyConnection, read: Source, mapping: Mapping, 
         quarantined=fates.get("quarantined", 0),
         exact_duplicates=fates.get("exact duplicate", 0),
         empty=fates.get("empty", 0),
-        repairs=(*((what, rows) for what in read.repairs), *repairs),
+        repairs=(*((what, rows) for what in read.repairs), *repairs, *([(MARK, corrected)] if corrected else [])),
         reasons=tuple(reasons),
         by_site=tuple(by_site),
         not_available=tuple((item.name, item.serves) for item in AUDITS if item.serves and item.name not in columns),
@@ -206,6 +247,7 @@ def _write(engine: duckdb.DuckDBPyConnection, folder: Path, read: Source, ledger
             file = quote(str(place / f"{name}.parquet"))
             run(engine, f"copy ({rows} order by decided_at, audit_id) to {file} (format parquet, compression zstd)")
     _write_quarantine(engine, folder / "quarantine.csv", read)
+    write_rows(engine, read, folder / ROWS)
     text = json.dumps(ledger.to_dict(), indent=1, ensure_ascii=False)
     (folder / "ledger.json").write_text(text + "\n", encoding="utf-8")
 

@@ -44,12 +44,13 @@ def take_in_with(
     mapping: Mapping,
     now: datetime | None,
     on_judged: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
+    base: Path | None = None,
 ) -> tuple[Ledger, SideTables]:
     """Take audits in, and hold their side tables against them.
 
     Parameters
     ----------
-    source, store, mapping, now, on_judged
+    source, store, mapping, now, on_judged, base
         As for `take_in`; without a store nothing is written.
     tables
         The side tables; their population gives missing weights.
@@ -74,5 +75,6 @@ def take_in_with(
         population = Path(folder) / "population.csv" if "population" in tables.frames else None
         if population:
             tables.frames["population"].to_csv(population, index=False)
-        ledger = take_in(source, store, mapping=mapping, population=population, now=now, on_judged=look)
+        told = {"mapping": mapping, "population": population, "now": now, "base": base}
+        ledger = take_in(source, store, **told, on_judged=look)
     return ledger, fitted[0]

@@ -42,6 +42,7 @@ def create_texts(engine: duckdb.DuckDBPyConnection, plan: Plan, mapping: Mapping
     _declare(engine, mapping)
     declare_texts(engine)
     create_formats(engine, mapping)
+    run_file(engine, "formulas.sql")
     run_file(engine, "rules.sql")
     parts = _parts(plan)
     _create_cells(engine, parts, plan, mapping, count, mended)

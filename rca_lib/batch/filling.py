@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from rca_lib.audits.beside import index_ratings
+from rca_lib.audits.corrections import is_quarantine
 from rca_lib.audits.intake_with_tables import read_beside, take_in_with
 from rca_lib.audits.intakes import record_intake
 from rca_lib.audits.ledger import Ledger
@@ -49,7 +50,7 @@ def fill_store(
     fresh.parent.mkdir(parents=True, exist_ok=True)
     for left in fresh.parent.glob(".intake-*"):  # raw rows that a killed intake left
         shutil.rmtree(left, ignore_errors=True)
-    ledger, fitted = take_in_with(source, fresh, tables, mapping, now)
+    ledger, fitted = take_in_with(source, fresh, tables, mapping, now, base=store)
     for name in ("mapping", "taxonomy"):
         if name in files:
             shutil.copyfile(files[name], fresh / file_in_store(name))
@@ -72,6 +73,33 @@ def fill_store(
 def file_in_store(name: str) -> str:
     """Return what a table or a file of settings is called in a store."""
     return f"{name}.yml" if name in ("mapping", "taxonomy") else f"{name}.csv"
+
+
+def keep_corrections(key: dict[str, str], source: Path | str, standing: dict[str, str]) -> dict[str, str]:
+    """Say in a key which corrected quarantines belong to the audits.
+
+    Parameters
+    ----------
+    key
+        What `make_key` gave for the source.
+    source
+        The audits; or a corrected quarantine, which belongs to the audits of the standing store.
+    standing
+        The key of the standing store; empty where there is none.
+
+    Raises
+    ------
+    DataError
+        If a quarantine is given, and no export was taken in before.
+    """
+    fed = standing.get("corrections", "").split()
+    if source != "synthetic" and is_quarantine(source):
+        if not standing:
+            problem = f"{Path(source).name} is the quarantine of an export that this batch has not taken in"
+            raise DataError(problem, mend="run the batch on that export, then with --data on its corrected quarantine")
+        fed += [key["audits"]] if key["audits"] not in fed else []
+        key = key | {"audits": standing["audits"]}
+    return key | {"corrections": " ".join(fed)} if fed and key["audits"] == standing.get("audits") else key
 
 
 def make_key(source: Path | str, files: dict[str, Path], seed: int = 0) -> dict[str, str]:

@@ -17,7 +17,7 @@ from typing import Literal
 from rca_lib.audits.ledger import Ledger, read_ledger
 from rca_lib.audits.side_tables import NOTES_FILE, read_notes
 from rca_lib.audits.store import fingerprint
-from rca_lib.batch.filling import TABLES, fill_store, make_key, simulate_export
+from rca_lib.batch.filling import TABLES, fill_store, keep_corrections, make_key, simulate_export
 from rca_lib.batch.grid import Batch, Run, list_idle, plan_runs, read_batch
 from rca_lib.batch.locks import hold
 from rca_lib.batch.plan import list_held, write_plan
@@ -224,8 +224,9 @@ def _fill_anew(
     files = {name: Path(path) for name, path in files.items() if path}
     made_from = make_key(source, files, batch.seed)
     standing = store / "made_from.json"
-    whole = standing.exists() and (store / NOTES_FILE).exists()
-    same = not force and whole and json.loads(standing.read_text(encoding="utf-8")) == made_from
+    key = json.loads(standing.read_text(encoding="utf-8")) if standing.exists() else {}
+    made_from = keep_corrections(made_from, source, key)
+    same = not force and (store / NOTES_FILE).exists() and key == made_from
     if same and (ledger := read_ledger(store)).holds_at(now):
         _refuse_quarantine(batch, ledger, store)
         return ledger
