@@ -301,7 +301,8 @@ def _slice(case: SearchedPeriods, place: int, new: Sequence[Array]) -> Slice:
     inside = [pick.members(cells.codes) for cells in case.cells]
     added = [float(cells.items @ (new[at] - without[at]) / cells.items.sum()) for at, cells in enumerate(case.cells)]
     scale = (added[0] / added[1] + 1) / 2 / case.cells[1].items.sum()
-    points = [one * scale for one in (pick.excess, pick.low, pick.high)]
+    ends = pick.excess, pick.low, pick.high
+    points = [one * scale for one in ends]
     after, people = case.rate(1, inside[1]), "rater" in case.values
     where, items = case.where(pick.dimensions, pick.values), float(case.cells[1].items[inside[1]].sum())
     worse = pick.score > 0  # errors are then part of those that there are, else of as many audits as there are
@@ -312,7 +313,7 @@ def _slice(case: SearchedPeriods, place: int, new: Sequence[Array]) -> Slice:
         before=case.rate(0, inside[0]) if inside[0].any() else None,
         after=after,
         expected=max(after.value - pick.excess / items, 0.0) if worse else pick.usual / items,
-        excess=Estimate(*(one * unit for one in (pick.excess, pick.low, pick.high)), unit="errors"),
+        excess=Estimate(*(min(one * unit, float(after.errors)) for one in ends), unit="errors"),
         naive_excess=pick.naive * unit,
         contribution=Estimate(points[0], *sorted(points[1:]), unit="pp"),
         share=None,

@@ -205,6 +205,8 @@ def _measure(
     carried = cluster is not None and _carried(left, scatter, field.after.codes[cluster])
     p_value = float(np.exp(min(scores.log_p(field)[place], 0)))
     low, high = sorted(map(float, ends))
+    if height > 0:  # what there would be anyway is a whole number
+        low, high = max(errors - float(np.ceil(errors - low)), 0.0), errors - float(np.floor(errors - high))
     value = float(np.clip(weights @ excess, low, high))
     return Pick(*field.name(place), height, p_value, usual, errors - usual, value, low, high, carried)
 
