@@ -131,8 +131,9 @@ def rank_causes(
     Returns
     -------
     Causes
-        The largest part of the change first: truth, auditors, mix, slices. Where the periods are not comparable,
-        sampling alone. A sample that changed cannot move weighted rates, and is a cause only where nothing else is.
+        The largest part first: truth, auditors, mix, slices; parts that lowered the error rate come last. Where the
+        periods are not comparable, sampling alone. A sample that changed cannot move weighted rates, and is a cause
+        only where nothing else is.
 
     Notes
     -----
@@ -158,7 +159,8 @@ def rank_causes(
     causes += [_slice_cause(one, date_of.get(_key(one.where)), known) for one in slices if _key(one.where) not in told]
     causes += _mix_causes(known, [cause.points for cause in causes])
     causes = causes or _general_causes(known) or _sampling_causes(known)
-    causes.sort(key=lambda cause: (-abs(cause.points), cause.code, cause.sentence))
+    # What made the rate worse comes before what hid a part of that.
+    causes.sort(key=lambda cause: (cause.points < 0, -abs(cause.points), cause.code, cause.sentence))
     return Causes(tuple(causes), looked)
 
 

@@ -20,7 +20,7 @@ Told = tuple[str, Estimate | Rate, str]  # a sentence, its number, the call that
 class Headline:
     """The verdict on a site and period, how sure it is, and the sentence that says it with a number.
 
-    "artefact" means that the truth or the sample changed and not the work, "mix" that the work grew harder,
+    "artefact" means that the truth or the sample changed and not the work, "mix" that the mix of the work did,
     "not comparable" that the audits of the periods do not stand for the same,
     "not proven" that one look alone would name something and all together do not.
     """
@@ -137,14 +137,15 @@ def _tell_also(named: Sequence[Cause]) -> str:
 
 def _tell_part(cause: Cause, sized: bool = False) -> str:
     """Name a part of the change with what explains it, and with its size where it is not the only one."""
-    size = f" ({show(cause.points, 'pp')})" if sized else ""
+    size, worse = f" ({show(cause.points, 'pp')})" if sized else "", cause.points >= 0
+    meaning = f"{size}, which is no {'worse' if worse else 'better'} work"
     if cause.kind == "mix":
-        return f"the mix of the work grew harder{size}, which is no worse work"
+        return f"the mix of the work grew {'harder' if worse else 'easier'}{meaning}"
     if cause.kind == "auditor":
         name = cause.where.get("auditor", "not named")
-        return f"auditor {name} found more errors than before{size}, which is no worse work"
+        return f"auditor {name} found {'more' if worse else 'fewer'} errors than before{meaning}"
     if cause.kind in ("truth", "sampling"):
-        return f"audits used another policy version than was in force{size}, which is no worse work"
+        return f"audits used another policy version than was in force{meaning}"
     return f"{name_slice(cause.where)}{size}{_tell_since(cause)}, {_tell_why(cause)}"
 
 
