@@ -288,7 +288,7 @@ def test_calibration_opens_all_sites_of_the_last_period_with_raters_named_by_sit
 
 
 def test_calibration_of_a_store_without_ratings_has_none_and_of_an_empty_one_says_so(tmp_path):
-    with pytest.raises(DataError, match="no audits"):
+    with pytest.raises(DataError, match="is empty"):
         open_calibration(tmp_path)
     shutil.copytree(demo_store(), tmp_path / "copy")
     (tmp_path / "copy" / "ratings.csv").unlink()

@@ -164,6 +164,8 @@ def _read_file(file: Path, changed: int) -> pd.DataFrame:
         mapping = file.parent / "mapping.yml"
         tables = read_side_tables({file.stem: file}, read_mapping(mapping if mapping.exists() else None))
         table = tables.frames[file.stem].reset_index(drop=True)
+        texts = [name for name in table if table[name].dtype == object]
+        table = table.astype(dict.fromkeys(texts, "str"))  # as a stored table is read
     for name in ("contract", "realistic", "stretch", "min_audits", "share"):
         if name in table:
             table[name] = pd.to_numeric(table[name])
