@@ -60,6 +60,11 @@ def test_the_store_spells_benign_labels_as_declared(tmp_path):
     assert ledger.benign == ("Benign",) and set(labels) == {"Benign"}
 
 
+def test_the_usual_benign_label_may_be_declared_where_no_label_is_benign():
+    ledger = take_in(make_audits(label="hate", truth=["hate", "spam"] * 20), None, mapping=declare(benign="benign"))
+    assert (ledger.kept, ledger.notes[0][0].split(":")[0]) == (40, "no label is 'benign'")
+
+
 def test_without_a_benign_label_the_ledger_says_what_is_not_available():
     ledger = take_in(make_audits(label="a", truth="a"), None, mapping=UTC)
     assert ledger.notes[0][0] == "no label is 'benign': over- and under-enforcement are not available"

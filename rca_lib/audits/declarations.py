@@ -48,7 +48,7 @@ def check_declarations(
     order = tuple(spelled.get(label, label) for label in mapping.label_order)
     if used:
         _check_scale(mapping, used)
-        _check_benign(mapping, benign, used, notes)
+        _check_benign(mapping, benign, used, sum(rows for *_, rows, _ in found), notes)
         _check_agreement([(label, truth, rows) for label, truth, rows, _ in found], notes)
     if "weight" in plan.places and not isinstance(plan.places["weight"], str):
         _check_weights(engine, mapping, notes)
@@ -65,24 +65,24 @@ def _check_scale(mapping: Mapping, used: Counter[str]) -> None:
         )
 
 
-def _check_benign(mapping: Mapping, benign: Sequence[str], used: Counter[str], notes: Notes) -> None:
+def _check_benign(mapping: Mapping, benign: Sequence[str], used: Counter[str], rows: int, notes: Notes) -> None:
     absent = [label for label in benign if label not in used]
     rest = [label for label in used if label not in benign]
     words = [label.lower() for label in rest]
     near = {one: get_close_matches(one.lower(), words, 1, NEAR) for one in absent if one not in mapping.known_labels}
-    if "benign" not in mapping.model_fields_set:
-        if absent:
-            what = f"no label is {absent[0]!r}: over- and under-enforcement are not available"
-            notes.add(
-                what, sum(used.values()) // 2, f"write benign: with the labels that mean no violation: {_list(used)}"
-            )
-        return
-    wrong = [label for label in near if near[label]] or (list(near) if len(absent) == len(benign) else [])
+    declared, usual = "benign" in mapping.model_fields_set, mapping.benign == Mapping().benign
+    wrong = [label for label in near if near[label]] if declared else []
+    if declared and not usual and not wrong and len(absent) == len(benign):
+        wrong = list(near)
+    if usual and absent and not wrong:
+        what = f"no label is {absent[0]!r}: over- and under-enforcement are not available"
+        hint = f"write benign: with the labels that mean no violation: {_list(used)}"
+        notes.add(what, rows, hint)
     if wrong:
         raise DataError(
             f"benign: {wrong[0]!r} is none of the labels: {_list(used)}",
             column="label",
-            rows=sum(used.values()) // 2,
+            rows=rows,
             mend=f"correct benign in the mapping; nearest: {show_nearest(wrong[0], rest or used)}",
         )
 
