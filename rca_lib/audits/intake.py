@@ -184,11 +184,6 @@ def _draw_up(engine: duckdb.DuckDBPyConnection, read: Source, mapping: Mapping, 
 
     fates = dict(ask("select fate, count(*) from weighted group by fate"))
     rows = sum(fates.values())
-    repairs = ask(
-        "select unnest(repairs) as what, count(*) from weighted where fate = 'kept' group by what order by what"
-    )
-    run(engine, "create table if not exists corrected (row bigint)")
-    ((corrected,),) = ask("select count(*) from weighted where fate = 'kept' and source_row in (from corrected)")
     by_site = ask(
         "select coalesce(site, '') as site, count_if(fate = 'kept'), count_if(fate = 'quarantined') from weighted "
         "where fate in ('kept', 'quarantined') group by 1 order by 1"
@@ -205,7 +200,7 @@ def _draw_up(engine: duckdb.DuckDBPyConnection, read: Source, mapping: Mapping, 
         quarantined=fates.get("quarantined", 0),
         exact_duplicates=fates.get("exact duplicate", 0),
         empty=fates.get("empty", 0),
-        repairs=(*((what, rows) for what in read.repairs), *repairs, *([(MARK, corrected)] if corrected else [])),
+        repairs=(*((what, rows) for what in read.repairs), *_count_repairs(engine)),
         reasons=tuple(reasons),
         by_site=tuple(by_site),
         not_available=tuple((item.name, item.serves) for item in AUDITS if item.serves and item.name not in columns),
@@ -220,6 +215,15 @@ def _draw_up(engine: duckdb.DuckDBPyConnection, read: Source, mapping: Mapping, 
         first_future=_find_date(ask, "min", "array_to_string(reasons, ';') like '%future date%'"),
         last_date=_find_date(ask, "max", "fate = 'kept'"),
     )
+
+
+def _count_repairs(engine: duckdb.DuckDBPyConnection) -> list[tuple[str, int]]:
+    """Count what was repaired in rows that are kept, corrections by a person last."""
+    run(engine, "create table if not exists corrected (row bigint)")
+    kept = "from weighted where fate = 'kept'"
+    repairs = engine.sql(f"select unnest(repairs) as what, count(*) {kept} group by what order by what").fetchall()
+    ((corrected,),) = engine.sql(f"select count(*) {kept} and source_row in (from corrected)").fetchall()
+    return [*repairs, *([(MARK, corrected)] if corrected else [])]
 
 
 def _find_date(ask: Callable[[str], list[tuple[Any, ...]]], end: str, which: str) -> str:

@@ -270,7 +270,7 @@ def _missing(missing: Sequence[tuple[str, str]], positions: dict[str, int]) -> D
         hint = "name them in the mapping under columns" + (f"; nearest in the file: {near}" if near else "")
         hint += f"; the file has: {', '.join(list(positions)[:60])}"
     hints = [hint, *(quoting for wanted, _ in missing if (quoting := _hint_at_quotes(wanted, positions)))]
-    if not set(MAPPABLE) & set(positions):
+    if not set(MAPPABLE) & set(positions) and any(re.fullmatch(r"[\d.,:/ -]+", cell) for cell in positions):
         hints.append("if the file has no header, write header_row: 0, and its columns are column_1, column_2 …")
     return DataError(problem, column=missing[0][1], mend="; ".join(hints))
 
