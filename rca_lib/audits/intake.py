@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import duckdb
@@ -34,6 +33,7 @@ from rca_lib.audits.reading import Source, list_files, read_source, run
 from rca_lib.audits.rules import create_texts, judge
 from rca_lib.audits.tables import AUDITS, tell_renamed
 from rca_lib.audits.weighting import add_weights, read_population
+from rca_lib.audits.work_folders import hold_work_folder
 from rca_lib.findings import DataError
 
 OWNED = ("ledger.json", "quarantine.csv", ROWS)
@@ -86,8 +86,7 @@ def take_in(
     """
     beside = None if store is None else Path(store).absolute()
     _refuse_foreign_folder(beside)
-    with TemporaryDirectory(prefix=".intake-", dir=beside and beside.parent) as folder:
-        work = Path(folder)
+    with hold_work_folder(beside and beside.parent) as work:
         strata = read_population(population, work)
         rows = _find_rows(base or beside, source)
         files = [*list_files(source, mapping or Mapping()), *([rows] if rows else [])]

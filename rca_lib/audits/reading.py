@@ -22,7 +22,7 @@ import duckdb
 import pandas as pd
 
 from rca_lib.audits.csv_files import MAX_CELL, Record, read_csv
-from rca_lib.audits.engine import check_select, find_files, open_engine
+from rca_lib.audits.engine import check_select, find_files, open_engine, set_memory
 from rca_lib.audits.file_kinds import PARQUET, SQLITE, WORKBOOKS, is_database, read_start, refuse_others
 from rca_lib.audits.mapping import Mapping, identifier, quote, tidy_names
 from rca_lib.audits.workbooks import CellTypes, as_records, read_workbook
@@ -129,6 +129,7 @@ def _stage(
     types = ", ".join(f"{name}: 'VARCHAR'" for name in names)
     how = f"delim=',', quote='\"', escape='\"', header=true, auto_detect=false, columns={{{types}}}"
     room = f"max_line_size={2 * MAX_CELL}, buffer_size={8 * MAX_CELL}"
+    set_memory(engine, len(header))
     try:
         run(engine, f"create table loaded as from read_csv({quote(str(path))}, {how}, {room})")
     except duckdb.InvalidInputException:

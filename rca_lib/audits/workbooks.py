@@ -25,7 +25,7 @@ PACKED_TOO_WELL = 250  # a real sheet shrinks to a twentieth or so; a repeated l
 SMALL = 100 << 20  # below this many bytes no packing is suspicious
 MOST_CELLS = 30_000_000  # of a sheet's rectangle: the reader holds each of them, filled or not, in 32 bytes
 FILLED = 0.2  # share of the rectangle that makes a larger sheet credible
-MOST_NAMELESS = 200  # columns without a name at the right end
+MOST_NAMELESS = 200  # columns without a name; tables have a few, and a stray cell makes thousands
 CHUNK = 1 << 22
 CELL = re.compile(rb"<(?:\w+:)?c\b[^>]*?\br=\"([A-Z]{1,3})(\d{1,7})\"[^>]*?(/?)>")
 AMBIGUOUS_NUMBER = re.compile(r"\s*[+-]?[1-9]\d{0,2}[.,]\d{3}\s*%?\s*")
@@ -73,10 +73,10 @@ def read_workbook(path: Path, mapping: Mapping) -> Book:
     top = list(islice(rows, HEADER_ROWS))
     above, _ = find_header_row(top, mapping)
     header = top[above] if above >= 0 else [""] * len(top[0])
-    named = max((place + 1 for place, cell in enumerate(header) if cell not in ("", None)), default=0)
-    if named and len(header) - named > MOST_NAMELESS:
-        problem = f"{path.name} has {len(header) - named:,} columns without a name right of its table"
-        raise DataError(problem, mend="delete the cells that stand there by mistake")
+    nameless = sum(cell in ("", None) for cell in header)
+    if above >= 0 and nameless > MOST_NAMELESS:
+        problem = f"the header of {path.name} has {nameless:,} columns without a name"
+        raise DataError(problem, mend="delete the cells that stand right of the table by mistake")
     types = CellTypes()
     records = as_records(chain(top[above + 1 :], rows), mapping.decimal or ".", types)
     return Book(tidy_names(header), above, records, types, epoch)
