@@ -178,7 +178,7 @@ def test_no_other_place_in_the_package_opens_an_engine():
     assert found == ["engine.py"]
 
 
-@pytest.mark.parametrize("width", [75, 150])
+@pytest.mark.parametrize("width", [75, 400])
 def test_a_wide_export_of_few_rows_is_taken_in(tmp_path, width):
     audits = duckdb.sql(GOOD).df().assign(**{f"extra {number}": "x" for number in range(width)})
     ledger = take_in(audits, tmp_path / "store", mapping=Mapping(time_zone="UTC"))

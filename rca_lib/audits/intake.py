@@ -149,7 +149,7 @@ def _judge(
     read = replace(read, repairs=(*read.repairs, *tell_renamed(plan.extras)))
     notes = create_texts(engine, plan, mapping, len(names), mended)
     settle(engine, plan, mapping, read)
-    judge(engine, now)
+    judge(engine, now, len(plan.extras))
     benign, order = check_declarations(engine, plan, mapping, notes)
     weighted = "weight" in plan.places or not population.empty
     run(engine, f"create macro needs_weights() as {weighted}; create macro source_name() as {quote(read.name)}")

@@ -141,31 +141,3 @@ create macro mend_of(why) as case
     when why = 'weight not above 0' then 'give 1 / probability of being sampled'
     when why = 'same audit_id with different content' then 'keep the true one, or give each an id of its own'
     end;
-
--- Twins share an audit_id: `repeated` copies an earlier row, `conflict` means that contents differ: what the rows say, so
--- that 09:37 and 09:37:00 are the same, and what stands in them where one cannot be read. Grouping hashes first keeps the
--- memory small; only the few candidates are compared in full.
-create table twins as
-with again as (
-    select hash(audit_id) as h from judged where audit_id is not null group by h having count(*) > 1
-), candidates as (
-    select row, audit_id, case when readable then md5(said::varchar) else md5(content) end as content
-    from (
-        select row, audit_id, len(reasons) = 0 as readable, struct_pack(*columns(lambda name: not regexp_matches(
-            name, '^(row|rejected|is_empty|near|unread_text|repairs|reasons|w_.*)$'))) as said
-        from judged where hash(audit_id) in (select h from again)
-    ) join contents using (row)
-)
-select
-    row,
-    row > min(row) over (partition by audit_id, content) as repeated,
-    min(content) over (partition by audit_id) <> max(content) over (partition by audit_id) as conflict
-from candidates;
-
--- What becomes of each row.
-create view fates as select
-    * exclude (conflict, repeated, reasons),
-    case when conflict then list_append(reasons, 'same audit_id with different content') else reasons end as reasons,
-    case when is_empty then 'empty' when repeated then 'exact duplicate'
-        when conflict or len(reasons) > 0 then 'quarantined' else 'kept' end as fate
-from judged left join twins using (row);

@@ -74,7 +74,7 @@ def _create_cells(
     Each view refers to columns of the one before: an expression that is used twice is written, and computed, once.
     """
     raw = [f"unescape_formula(c{place})" if mended else f"c{place}" for place in range(count)]
-    content = ", ".join(f"coalesce(c{place}, chr(0))" for place in range(count))
+    content = ", ".join(f"c{place}" for place in range(count))
     bare = [f"{f'unwrap(c{place})' if name not in FREE else f'c{place}'} as u_{part}" for part, name, place in parts]
     tidy = [f"{_tidy(name, mapping)}(u_{part}) as y_{part}" for part, name, _ in parts]
     told = [f"{_without(f'y_{part}', name, mapping)} as v_{part}" for part, name, _ in parts]
@@ -86,7 +86,7 @@ def _create_cells(
     _create_views(
         engine,
         cells=("raw", ["row", "rejected", *(f"clean({cell}) as c{place}" for place, cell in enumerate(raw))]),
-        contents=("cells", ["row", f"concat_ws(chr(31), {content}) as content"]),
+        contents=("raw", ["row", f"[{content}]::varchar as content"]),
         bare=("cells", ["*", *bare]),
         tidied=("bare", ["*", *tidy]),
         told=("tidied", ["*", *told, f"{' or '.join(pointed) or 'false'} as pointed_id"]),
@@ -199,8 +199,12 @@ def _marks(parts: Sequence[tuple[str, str, int]], mapping: Mapping) -> str:
     return f"[{', '.join(marks)}]::varchar[]"
 
 
-def judge(engine: duckdb.DuckDBPyConnection, now: datetime | None) -> None:
+def judge(engine: duckdb.DuckDBPyConnection, now: datetime | None, extras: int) -> None:
     """Create the view `fates`: a value per column of audits, the reasons against each row, and what becomes of it."""
     moment = (now.astimezone(UTC) if now and now.tzinfo else now) or datetime(9999, 1, 1)
     run(engine, f"create macro latest() as timestamp '{moment:%Y-%m-%d %H:%M:%S}'")
     run_file(engine, "judged.sql")
+    # A list: functions of very many arguments take the engine time with the cube of their number.
+    values = ", ".join(f"{name}::varchar" for name in (*MAPPABLE, *(f"x{n}" for n in range(extras))))
+    run(engine, f"create view values_of_rows as select row, audit_id, reasons, [{values}]::varchar as said from judged")
+    run_file(engine, "twins.sql")
