@@ -427,12 +427,13 @@ def test_a_file_is_read_for_what_it_holds_whatever_its_name(tmp_path):
 def test_much_quarantine_and_sites_that_differ_in_it_are_findings(tmp_path):
     lost = [{"site": "Lisbon", "truth": ""}] * 12
     path = write_export(tmp_path / "a.csv", *[{"site": "Lisbon"}] * 38, *lost, *[{"site": "Manila"}] * 50)
-    much, differ = take_in(path, None, mapping=MAPPING).findings()
+    much, differ = take_in(path, None, mapping=MAPPING).findings()[:2]
     assert much.sentence == "12.0 % of the rows are quarantined, most often: missing truth."
     # 2 × 2 table 38/12, 50/0 with Yates: 100 (|38·0 − 12·50| − 50)² / (50·50·88·12) = 11.458, p = 0.00071
     assert differ.p_value == pytest.approx(0.000712, rel=0.01)
     assert differ.where == {"site": "Lisbon"}
-    assert not take_in(write_export(tmp_path / "b.csv", *[{}] * 20), None, mapping=MAPPING).findings()
+    clean = take_in(write_export(tmp_path / "b.csv", *[{}] * 20), None, mapping=MAPPING).findings()
+    assert not [one for one in clean if "quarantined" in one.sentence]
 
 
 def test_a_ledger_that_does_not_add_up_is_refused_on_each_load(tmp_path):

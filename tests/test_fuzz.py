@@ -1,8 +1,11 @@
 """Random faults in exports, mappings, events, targets and batch files: seeded, and bounded to about a minute."""
 
-import pytest
-from fuzzing import run_case
+import runpy
+from pathlib import Path
 
+import pytest
+
+run_case = runpy.run_path(str(Path(__file__).with_name("fuzzing.py")))["run_case"]
 CASES, GROUPS = 100, 10
 
 

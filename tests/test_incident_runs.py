@@ -49,7 +49,7 @@ def test_a_strict_auditor_and_a_changed_truth_get_a_whole_report(reports):
 
 
 def test_no_word_of_a_comment_stands_in_any_file_of_a_run(reports):
-    files = [file for file in reports.rglob("*") if file.is_file() and file.suffix != ".parquet"]
+    files = [file for file in reports.rglob("*") if file.is_file() and "_audits" not in file.parts]  # the data itself
     assert {".html", ".json", ".ipynb"} <= {file.suffix for file in files}
     texts = {file: file.read_bytes().decode("utf-8", "replace").lower() for file in files}
     assert [(str(file), slur) for slur in SLURS for file, text in texts.items() if slur in text] == []

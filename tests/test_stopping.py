@@ -48,7 +48,8 @@ def test_a_signal_at_any_moment_ends_a_command_in_one_line(export, number, after
     started.send_signal(number)
     said = started.communicate(timeout=60)[1].decode(errors="replace")
     if started.returncode != 0:  # it may have ended before
-        assert (started.returncode, said.count("Stopped.")) == (128 + number, 1), said
+        assert started.returncode in (128 + number, -number), said  # a shell shows the same status for both
+        assert said.count("Stopped.") == 1, said
     assert "Traceback" not in said
     assert [path.name for path in export.rglob(".intake-*")] == []
 

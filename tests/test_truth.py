@@ -128,7 +128,7 @@ def test_an_items_only_rating_is_as_good_as_its_rater_usually_is():
     found = infer_truth(frame)
     usual = found.rater_frame().set_index("rater").loc["r003", "accuracy"]
     assert found.to_frame().iloc[-1]["probability"] == pytest.approx(usual, abs=0.15)
-    assert (found.single, "1 items were judged once" in found.summary()) == (1, True)
+    assert (found.single, "1 item was judged once" in found.summary()) == (1, True)
 
 
 def test_neither_the_order_of_rows_nor_the_engine_changes_the_truth():

@@ -13,6 +13,7 @@ from typing import Any
 import duckdb
 
 from rca_lib.audits.conventions import PROBLEMS
+from rca_lib.audits.engine import open_engine
 from rca_lib.audits.intake_with_tables import take_in_with
 from rca_lib.audits.ledger import Ledger
 from rca_lib.audits.mapping import MAPPABLE, Constant, Mapping, identifier
@@ -197,7 +198,10 @@ def _list_columns(source: Path, mapping: Mapping) -> tuple[FileColumn, ...]:
     for name, given in mapping.columns.items():
         for part in [given] if isinstance(given, str) else [] if isinstance(given, Constant) else given:
             used[" ".join(part.split())] = name
-    with TemporaryDirectory(prefix="rca-check-") as folder, duckdb.connect() as engine:
+    with (
+        TemporaryDirectory(prefix="rca-check-") as folder,
+        open_engine(folders=[Path(folder)], files=[source]) as engine,
+    ):
         read = read_source(engine, source, mapping, Path(folder))
         engine.execute(f"create table sample as select * from raw limit {SAMPLE}").fetchall()
         listed = []

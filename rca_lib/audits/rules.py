@@ -199,7 +199,7 @@ def _marks(parts: Sequence[tuple[str, str, int]], mapping: Mapping) -> str:
     return f"[{', '.join(marks)}]::varchar[]"
 
 
-def judge(engine: duckdb.DuckDBPyConnection, now: datetime | None, extras: int) -> None:
+def judge(engine: duckdb.DuckDBPyConnection, now: datetime | None, extras: int = 0) -> None:
     """Create the view `fates`: a value per column of audits, the reasons against each row, and what becomes of it."""
     moment = (now.astimezone(UTC) if now and now.tzinfo else now) or datetime(9999, 1, 1)
     run(engine, f"create macro latest() as timestamp '{moment:%Y-%m-%d %H:%M:%S}'")

@@ -22,6 +22,7 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, quote_plus, unquote, urlsplit
 
+from rca_lib.audits.engine import open_engine
 from rca_lib.batch.grid import PASSWORD
 
 SECRET = 6  # characters from which a value is blotted out; a shorter one is no secret
@@ -136,7 +137,8 @@ class Blotter:
             copy.write(content)
             copy.flush()
             try:
-                rows = duckdb.connect().execute("select to_json(t) from read_parquet(?) t", [copy.name]).fetchall()
+                with open_engine(files=[Path(copy.name)]) as engine:
+                    rows = engine.execute("select to_json(t) from read_parquet(?) t", [copy.name]).fetchall()
             except duckdb.Error:
                 return self.blot(content) != content
         text = "\n".join(str(row[0]) for row in rows).encode(errors=ESCAPE)
