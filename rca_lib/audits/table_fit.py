@@ -193,7 +193,7 @@ def _check_years(table: pd.DataFrame, name: str, file: str, days: Any) -> list[F
 def _check_vendors(audits: _Audits, events: pd.DataFrame, file: str) -> list[Fault]:
     known = audits.values("vendor") if "vendor" in audits.columns else ()
     told = []
-    for row, text in events["visibility"].dropna().items():
+    for row, text in events.get("visibility", pd.Series(dtype=object)).dropna().items():
         vendor = str(text).removeprefix("vendor:")
         if vendor != text and vendor not in known:
             problem = f"vendor {show_value(vendor)} matches no audit"
