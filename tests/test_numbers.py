@@ -183,3 +183,11 @@ def test_cells_with_times_of_a_workbook_are_durations(tmp_path):
     take_in(book, tmp_path / "store", mapping=UTC)
     values = read_column(tmp_path / "store", "handle_seconds")
     assert list(values.values()) == [90.0, 108_000.0, 90.5, 90.0, 90.5, 0.5, 108_000.0]
+
+
+def test_one_audit_with_more_than_half_of_all_weights_of_its_site_is_noted():
+    weights = ["1"] * 10 + ["1000000000"]
+    (note,) = [note for note in take_in(make_rows(weight=weights), None, mapping=UTC).notes if "carries" in note[0]]
+    assert note[:2] == ("audit A010 carries 100.0 % of all weights of Lisbon", 1)
+    even = take_in(make_rows(weight=["1"] * 10 + ["9"]), None, mapping=UTC)
+    assert not [note for note in even.notes if "carries" in note[0]]

@@ -32,7 +32,7 @@ from rca_lib.audits.partners import count_fates
 from rca_lib.audits.reading import Source, list_files, read_source, run
 from rca_lib.audits.rules import create_texts, judge
 from rca_lib.audits.tables import AUDITS, tell_renamed
-from rca_lib.audits.weighting import add_weights, read_population
+from rca_lib.audits.weighting import add_weights, note_heavy_audits, read_population
 from rca_lib.audits.work_folders import hold_work_folder
 from rca_lib.findings import DataError
 
@@ -163,7 +163,8 @@ def _judge(
     if on_judged:
         on_judged(engine)
     ledger = _draw_up(engine, read, mapping, (*canonical, *plan.extras))
-    ledger = replace(ledger, benign=benign, label_order=order, notes=tuple(notes.notes))
+    noted = (*notes.notes, *note_heavy_audits(engine))
+    ledger = replace(ledger, benign=benign, label_order=order, notes=noted)
     if not ledger.kept:
         reason, rows, first, mend = ledger.reasons[0] if ledger.reasons else ("every row is empty", ledger.empty, 0, "")
         problem = f"no row of {read.name} can be kept: {reason}"

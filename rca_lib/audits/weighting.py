@@ -19,6 +19,7 @@ from rca_lib.audits.tables import POPULATION, columns
 from rca_lib.findings import DataError
 
 MEND = "correct the population table"
+HEAVY, FEWEST = 0.5, 10  # share of all weights of a site that one audit should not carry, among so many
 
 
 def read_population(path: Path | None, work: Path) -> pd.DataFrame:
@@ -74,3 +75,21 @@ def _refuse(problem: str, found: list[tuple[int, int]], population: pd.DataFrame
     if found:
         first = population.loc[found[0][0], list(columns(POPULATION))].dropna().to_dict()
         raise DataError(problem, rows=found[0][1], first=first, mend=MEND)
+
+
+def note_heavy_audits(engine: duckdb.DuckDBPyConnection) -> list[tuple[str, int, str]]:
+    """Note the sites in which one kept audit carries more than half of all weights, among at least ten.
+
+    Returns
+    -------
+    list
+        What a person should look at, the rows concerned, and what to do; a note per site, by name.
+    """
+    found = engine.sql(
+        "select site, max(weight) / sum(weight) as share, arg_max(audit_id, weight) from weighted where fate = 'kept' "
+        f"and weight is not null group by site having count(*) >= {FEWEST} and share > {HEAVY} order by site"
+    ).fetchall()
+    mend = "check its weight in the source system: 1 / probability of being sampled"
+    return [
+        (f"audit {audit} carries {100 * share:.1f} % of all weights of {site}", 1, mend) for site, share, audit in found
+    ]
