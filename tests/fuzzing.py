@@ -22,11 +22,11 @@ import duckdb
 import yaml
 from typer.testing import CliRunner
 
-from rca_lib.audits.intake import take_in
-from rca_lib.audits.ledger import Ledger
-from rca_lib.audits.mapping import read_mapping
 from rca_lib.cli import app
 from rca_lib.findings import DataError
+from rca_lib.intake.column_mapping import read_mapping
+from rca_lib.intake.ingest import ingest
+from rca_lib.intake.ledger import Ledger
 
 COLUMNS = (
     "audit_id", "item_id", "site", "rater", "decided_at", "label", "truth", "policy", "queue", "stream", "weight",
@@ -186,9 +186,9 @@ def check_intake(export: Export, folder: Path, mapping: dict[str, object] | None
     (home / "mapping.yml").write_text(yaml.safe_dump(MAPPING if mapping is None else mapping))
     before = _list_files(folder)
     try:
-        ledger = take_in(home / "audits.csv", home / "store", mapping=read_mapping(home / "mapping.yml"))
+        ledger = ingest(home / "audits.csv", home / "store", mapping=read_mapping(home / "mapping.yml"))
     except DataError as problem:
-        return [] if problem.mend else [f"no hint: {problem}"]
+        return [] if problem.hint else [f"no hint: {problem}"]
     except Exception as problem:  # noqa: BLE001 - whatever else is raised is the fault that is looked for
         return [f"{type(problem).__name__}: {problem}"]
     wrong = [f"written outside the store: {path}" for path in _list_files(folder) - before if "home/store/" not in path]

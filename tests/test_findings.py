@@ -1,7 +1,9 @@
+"""Number formatting: shares near 0 and 1, singular and plural, weighted rates."""
+
 import numpy as np
 import pytest
 
-from rca_lib.findings import Estimate, Rate, count_noun, show
+from rca_lib.findings import Estimate, Rate, format_count, format_value
 
 
 @pytest.mark.parametrize(
@@ -22,17 +24,17 @@ from rca_lib.findings import Estimate, Rate, count_noun, show
         (np.float64(0.5), "50.0 %"),
     ],
 )
-def test_a_share_reads_as_nothing_or_all_only_if_it_is(value, text):
-    assert show(value, "%") == text
+def test_only_exact_shares_read_0_or_100_per_cent(value, text):
+    assert format_value(value, "%") == text
 
 
 @pytest.mark.parametrize("items", [1, 7, 200, 2_000, 30_000, 1_000_000])
-def test_one_error_is_never_rounded_away_and_never_hides_that_there_was_one(items):
-    assert show(1 / items, "%") != "0.0 %"
-    assert items == 1 or show(1 - 1 / items, "%") != "100.0 %"
+def test_a_single_error_and_a_single_correct_item_are_never_rounded_away(items):
+    assert format_value(1 / items, "%") != "0.0 %"
+    assert items == 1 or format_value(1 - 1 / items, "%") != "100.0 %"
 
 
-def test_bounds_read_as_their_value_does():
+def test_limits_are_formatted_like_the_value():
     assert str(Rate(1, 2500, 0.0004, 0.0001, 0.0016)) == "0.04 % (0.01 to 0.2; 1 of 2,500)"
     assert str(Estimate(0.0004, -0.0004, 0.003, "pp")) == "0.0 pp (0.0 to 0.3)"
 
@@ -54,16 +56,18 @@ def test_bounds_read_as_their_value_does():
         (2, "class", "2 classes"),
     ],
 )
-def test_one_is_singular_and_all_else_is_plural(count, noun, text):
-    assert count_noun(count, noun) == text
+def test_counts_of_one_are_singular_and_others_plural(count, noun, text):
+    assert format_count(count, noun) == text
 
 
 @pytest.mark.parametrize("unit", ["errors", "items", "rows", "days"])
-def test_a_unit_that_counts_is_singular_for_one(unit):
-    assert show(1, unit) == f"1 {unit[:-1]}" and show(2, unit) == f"2 {unit}" and show(1, unit, bare=True) == "1"
+def test_units_of_counts_are_singular_for_one(unit):
+    assert format_value(1, unit) == f"1 {unit[:-1]}"
+    assert format_value(2, unit) == f"2 {unit}"
+    assert format_value(1, unit, bare=True) == "1"
     assert str(Estimate(0.9, 0.2, 3.4, unit)) == f"1 {unit[:-1]} (0 to 3)"
 
 
-def test_a_rate_that_its_counts_do_not_give_says_that_it_is_weighted():
+def test_a_rate_that_differs_from_its_counts_is_called_weighted():
     assert str(Rate(201, 2524, 0.0570, 0.047, 0.068)) == "5.7 % (4.7 to 6.8; 201 of 2,524, weighted)"
     assert str(Rate(201, 2524, 201 / 2524, 0.069, 0.091)) == "8.0 % (6.9 to 9.1; 201 of 2,524)"

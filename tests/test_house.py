@@ -16,14 +16,21 @@ ROOMS = sorted((ROOT / "rca_lib").rglob("*.py"))
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 FLOORS = {
     "findings": 0,
+    "result": 0,
+    "resources": 0,
+    "io": 1,
     "stats": 1,
     "audits": 2,
-    "questions": 3,
-    "reporting": 4,
-    "batch": 5,
-    "cli": 6,
-    "__main__": 7,
-    "__init__": 7,
+    "intake": 3,
+    "simulation": 4,
+    "store": 5,
+    "models": 6,
+    "questions": 7,
+    "reporting": 8,
+    "batch": 9,
+    "cli": 10,
+    "__main__": 11,
+    "__init__": 11,
 }
 
 
@@ -55,9 +62,9 @@ def test_a_room_imports_only_from_floors_below(path):
 
 
 @pytest.mark.parametrize("path", ROOMS, ids=_name)
-def test_a_file_has_350_lines_at_most_and_a_function_40(path):
+def test_a_file_has_400_lines_at_most_and_a_function_40_without_its_docstring(path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 350
+    assert len(text.splitlines()) <= 400
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             documented = len((ast.get_docstring(node, clean=False) or "").splitlines())
@@ -119,3 +126,15 @@ def test_no_file_names_a_registry_or_a_machine_path():
     hosts = ("pypi" + ".org", "python" + "hosted", "npmjs", "debian" + ".org", "conda" + ".anaconda", "/wo" + "rk/")
     for path in [ROOT / "Makefile", ROOT / "requirements.lock", ROOT / "pyproject.toml", ROOT / "README.md", *ROOMS]:
         assert not [host for host in hosts if host in path.read_text(encoding="utf-8")], path
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "rca_lib").rglob("[!_]*.py")), ids=_name)
+def test_a_module_has_its_test_file_or_names_it_in_the_first_line(path):
+    relative = path.relative_to(ROOT / "rca_lib")
+    own = ROOT / "tests" / relative.parent / f"test_{relative.name}"
+    first_line = path.read_text(encoding="utf-8").splitlines()[0]
+    named = re.fullmatch(r"# Tested in (tests/\S+\.py)\.", first_line)
+    assert own.exists() or (named and (ROOT / named[1]).exists())
+    tests = [ROOT / named[1]] if named else [own]
+    assert not (named and own.exists())
+    assert all("def test_" in test.read_text(encoding="utf-8") for test in tests)

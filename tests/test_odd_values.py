@@ -1,4 +1,4 @@
-"""What the intake keeps, every question accepts: odd values in every column, then all reports."""
+"""Every question accepts what the ingest keeps: unusual values in every column, then all reports."""
 
 import random
 from itertools import cycle, islice
@@ -6,10 +6,19 @@ from itertools import cycle, islice
 import pandas as pd
 import pytest
 
-from rca_lib import answer_calibration, answer_questions, compare_last_periods, compare_sites, write_page_one
-from rca_lib.audits.intake import take_in
-from rca_lib.audits.mapping import Mapping
-from rca_lib.audits.store import open_calibration, open_case, open_store
+from rca_lib import (
+    attribute_errors,
+    build_page_one,
+    compare_last_periods,
+    compare_sites,
+    convert_to_ratings,
+    measure_agreement,
+    review_truth,
+    run_deep_dive,
+)
+from rca_lib.intake.column_mapping import ColumnMapping
+from rca_lib.intake.ingest import ingest
+from rca_lib.store.cases import open_calibration, open_case, open_store
 
 ODD = (
     "a\u200bb", "ab", "e\u0301", "\u00e9", "a  b", " a", "\u00a0a", "a\x00b", "a\x1bb", "a\tb", "a\nb",
@@ -30,7 +39,7 @@ VALUES = {
 
 
 def make_odd_audits(seed: int, rows: int = 200) -> pd.DataFrame:
-    """Audits of two months; every odd value stands somewhere, in columns drawn by the seed."""
+    """Audits of two months; every odd value occurs in some column, drawn by the seed."""
     rng = random.Random(seed)
     times = pd.Timestamp("2026-01-01 08:00") + pd.to_timedelta([i * 84_000 // rows for i in range(rows)], unit="min")
     labels = [rng.choice(("benign", "hate", "spam")) for _ in range(rows)]
@@ -48,14 +57,17 @@ def make_odd_audits(seed: int, rows: int = 200) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize(("seed", "scale"), [(1, "nominal"), (2, "multilabel"), (3, "nominal")])
-def test_every_question_accepts_what_the_intake_keeps(tmp_path, seed, scale):
+def test_every_question_accepts_what_the_ingest_keeps(tmp_path, seed, scale):
     store = tmp_path / "store"
-    ledger = take_in(make_odd_audits(seed), store, mapping=Mapping(time_zone="UTC", label_scale=scale))
+    ledger = ingest(make_odd_audits(seed), store, mapping=ColumnMapping(time_zone="UTC", label_scale=scale))
     assert ledger.kept + ledger.quarantined + ledger.exact_duplicates + ledger.empty == ledger.rows_read == 200
     assert ledger.kept > 100
-    answers = answer_questions(open_case(store, site="Lisbon", period="2026-02"))
-    assert "accuracy" in str(write_page_one(answers)).lower()
-    assert answer_calibration(*open_calibration(store, periods=["2026-02"])).agreement is not None
+    answers = run_deep_dive(open_case(store, site="Lisbon", period="2026-02"))
+    assert "accuracy" in str(build_page_one(answers)).lower()
+    audits, ratings = open_calibration(store, periods=["2026-02"])
+    all_ratings = convert_to_ratings(audits, ratings, item_columns=("policy", "site"))
+    assert measure_agreement(all_ratings).summary()
+    assert review_truth(all_ratings, audits).summary() and attribute_errors(all_ratings, audits).summary()
     assert compare_sites(open_store(store)).summary()
     assert compare_last_periods(open_store(store)) is not None
 
@@ -63,5 +75,5 @@ def test_every_question_accepts_what_the_intake_keeps(tmp_path, seed, scale):
 @pytest.mark.parametrize("column", ["site", "rater", "item_id", "label", "truth", "auditor", "policy", "queue"])
 def test_no_odd_value_is_lost_between_kept_and_quarantined(column):
     audits = make_odd_audits(4).assign(**{column: list(islice(cycle(ODD), 200))})
-    ledger = take_in(audits, None, mapping=Mapping(time_zone="UTC"))
+    ledger = ingest(audits, None, mapping=ColumnMapping(time_zone="UTC"))
     assert ledger.kept + ledger.quarantined + ledger.exact_duplicates + ledger.empty == ledger.rows_read == 200

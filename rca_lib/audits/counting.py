@@ -1,25 +1,46 @@
-"""Counting: the one place where audits become counts, on whatever engine holds them.
+"""Counting: the one place where audits become counts, on any dataframe or SQL engine.
 
-A table may be a pandas or Polars frame, a DuckDB relation, a PySpark frame or anything else that narwhals opens; the
-counts come back as a small pandas frame. Only integers and sums are asked of the engine, divisions are made outside.
+Every rate is made from five sums per group of audits. With error e_i (0 or 1) and weight w_i of audit i they are
+
+    items            n    = number of audits
+    errors           sum e_i
+    weight           W    = sum w_i
+    weighted_errors  sum w_i e_i
+    squared_weight   W2   = sum w_i^2
+
+The weighted error rate is sum w_i e_i / W. Its effective sample size is n_eff = W^2 / W2, which equals n where all
+weights are equal.
+
+A table may be a pandas or Polars frame, a DuckDB relation, a PySpark frame or anything else that narwhals opens. The
+counts are a small pandas frame. The engine computes integers and sums only. Divisions are made here, so that all
+engines give the same result.
+
+References
+----------
+L. Kish, Survey Sampling (1965): the effective sample size of a weighted sample.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import ceil, log2
 from typing import Any
 
 import narwhals as nw
 import pandas as pd
+from pandas.api.types import infer_dtype
 
-from rca_lib.audits.tables import PROPORTIONAL_STREAMS
-from rca_lib.audits.values import refuse
+from rca_lib.audits.column_checks import reject_rows
+from rca_lib.audits.schema import PROPORTIONAL_STREAMS, matches_pattern
 from rca_lib.findings import DataError
-from rca_lib.stats.repeated_items import judgment_correlation
 
-MISSING, RARE = "(missing)", "(rare)"  # no value; values too rare to be looked at one by one
-COUNTED = ("error", "label", "truth", "weight", "items", "errors")  # what counts are made of
-COUNTS = ("items", "errors", "weight", "weighted_errors", "squared_weight")
+MISSING_VALUE = "(missing)"  # stands for no value in a group or a slice
+RARE_VALUES = "(rare)"  # stands for all values that are too rare to be searched one by one
+COUNT_INPUTS = ("error", "label", "truth", "weight", "items", "errors")  # the columns that counts are made from
+WEIGHT_SUMS = ("weight", "weighted_errors", "squared_weight")
+COUNT_COLUMNS = ("items", "errors", *WEIGHT_SUMS)
+SUM_BITS = 61  # of a sum of 64-bit integers, with room for rounding
+REST = "_rest"  # added to the name of a column for the part of its values below one
 
 
 def count_errors(audits: Any, by: Sequence[str] = (), *, sort: bool = True) -> pd.DataFrame:
@@ -28,24 +49,26 @@ def count_errors(audits: Any, by: Sequence[str] = (), *, sort: bool = True) -> p
     Parameters
     ----------
     audits
-        One row per audited decision: `error` (0/1), or `label` and `truth`; optionally `weight`; the columns of `by`.
-        Or one row per cell that was counted before: `items` and `errors` in the place of these.
+        One row per audited decision: the columns of `by`; `error` (0 or 1), or `label` and `truth`; optionally
+        `weight`. Or one row per group that was counted before, with `items` and `errors` instead of these.
     by
-        The columns to group by; a missing value is a group of its own (None).
+        The columns to group by. A missing value is a group of its own (None).
     sort
-        Put the rows in order; without it they come as the engine gives them.
+        Sort the rows by the columns of `by`. Otherwise they come in the order of the engine.
 
     Returns
     -------
     DataFrame
-        One row per combination that occurs: the columns of `by`, then `items` and `errors` (rows),
-        `weight` and `weighted_errors` (sums of weights; equal to `items` and `errors` where no weights are given) and
-        `squared_weight` (sum of squared weights).
+        One row per combination that occurs: the columns of `by`, then `items` and `errors` (audits), `weight` and
+        `weighted_errors` (sums of weights; equal to `items` and `errors` without weights) and `squared_weight` (sum of
+        squared weights). Weights are added as integers, so that sums are equal to the last digit on every engine, in
+        any order of rows and with any number of threads.
 
     Raises
     ------
     DataError
-        If a column of `by` is missing, or neither `error` nor `label` and `truth` are there, or one is empty.
+        If a column of `by` is missing, there is neither `error` nor `label` and `truth`, or one of their values is
+        missing.
 
     Examples
     --------
@@ -56,107 +79,106 @@ def count_errors(audits: Any, by: Sequence[str] = (), *, sort: bool = True) -> p
     1     b      1       0
     """
     names = column_names(audits)
-    # A row with a label and a truth is an audit, whatever else stands in it.
-    counted = {"items", "errors"} <= set(names) and "error" not in names and not {"label", "truth"} <= set(names)
-    weighted = "weight" in names
-    _require(names, by)
-    # An engine plans each step for all columns of its table: few are wanted.
-    audits = nw.from_native(audits).lazy().select(name for name in names if name in {*by, *COUNTED})
-    table = open_table(audits.with_columns(error=nw.col("errors")) if counted else audits, needs=by)
-    parts = {"items": nw.col("items").cast(nw.Float64)} if counted else {}
-    error, weight, items = nw.col("error"), nw.col("weight"), parts.get("items", nw.lit(1.0))
-    if weighted:
-        parts |= {
-            "weight": weight * items, "weighted_errors": weight * error, "squared_weight": weight * weight * items
-        }  # fmt: skip
-    keys, table = list(by), table.select(*by, "error", **parts)
-    sums = [error.sum().alias("errors"), error.count().alias("known"), nw.len().alias("rows")]
-    sums += [nw.col(name).sum() for name in parts]
+    keys = list(by)
+    is_audit_table = "error" in names or {"label", "truth"} <= set(names)
+    is_counted = {"items", "errors"} <= set(names) and not is_audit_table
+    is_weighted = "weight" in names
+    _require_columns(names, by)
+    # An engine plans each step for all columns of its table, so only the ones needed are kept.
+    audits = nw.from_native(audits).lazy().select(name for name in names if name in {*by, *COUNT_INPUTS})
+    table = prepare_audits(audits.with_columns(error=nw.col("errors")) if is_counted else audits, required=by)
+    summands = _list_summands(is_counted, is_weighted)
+    table = table.select(*by, "error", **summands)
+    divisors: dict[str, float] = {}
+    if is_weighted:
+        table, divisors = _add_as_integers(table, WEIGHT_SUMS)
+    sums = [nw.col("error").sum().alias("errors"), nw.col("error").count().alias("known"), nw.len().alias("rows")]
+    sums += [nw.col(name).sum() for name in {**summands, **divisors}]
     counts = collect(table.group_by(*keys).agg(*sums) if keys else table.select(*sums))
-    if unknown := int((counts["rows"] - counts["known"]).sum()):
-        raise DataError("label or truth is missing", column="truth", rows=unknown, mend="leave such rows out")
-    counts = counts if counted else counts.assign(items=counts["rows"])
-    if not weighted:
+    if missing := int((counts["rows"] - counts["known"]).sum()):
+        raise DataError("label or truth is missing", column="truth", rows=missing, hint="leave such rows out")
+    counts = counts if is_counted else counts.assign(items=counts["rows"])
+    if not is_weighted:
         counts = counts.assign(weight=counts["items"], weighted_errors=counts["errors"], squared_weight=counts["items"])
-    counts[list(COUNTS)] = counts[list(COUNTS)].fillna(0).astype({"items": "int64", "errors": "int64"})
-    return (counts.sort_values(keys, ignore_index=True) if keys and sort else counts)[[*keys, *COUNTS]]
+    counts[list(COUNT_COLUMNS)] = counts[list(COUNT_COLUMNS)].fillna(0).astype({"items": "int64", "errors": "int64"})
+    for name in [name for name in WEIGHT_SUMS if name in divisors]:
+        parts = [counts[part].astype(float) / divisors[part] for part in (name, f"{name}{REST}")]
+        counts[name] = parts[0] + parts[1]
+    return (counts.sort_values(keys, ignore_index=True) if keys and sort else counts)[[*keys, *COUNT_COLUMNS]]
 
 
-def count_steps(audits: Any, by: Sequence[str] = (), *, step: str = "day") -> pd.DataFrame:
-    """Count errors and items per time step, of each series apart where columns name several.
+def _list_summands(is_counted: bool, is_weighted: bool) -> dict[str, nw.Expr]:
+    """Return the further columns whose sums are needed."""
+    summands = {"items": nw.col("items").cast(nw.Float64)} if is_counted else {}
+    if is_weighted:
+        error, weight, items = nw.col("error"), nw.col("weight"), summands.get("items", nw.lit(1.0))
+        summands |= {
+            "weight": weight * items,
+            "weighted_errors": weight * error,
+            "squared_weight": weight * weight * items,
+        }
+    return summands
 
-    Where rows carry weights, `items` is the effective number (Kish 1965: squared sum of weights over sum of squares)
-    and `errors` the weighted rate times it, so that a change of sampling alone does not move the series. Where items
-    are judged more than once, judgments of one item in one step count for less, as strongly as they hang together.
 
-    Parameters
-    ----------
-    audits
-        One row per audited decision, with the local `day` and the columns of `by`.
-    by
-        The columns that name a series.
-    step
-        "day" or "week" (the Monday that begins it).
+def _add_as_integers(table: nw.LazyFrame[Any], names: Sequence[str]) -> tuple[nw.LazyFrame[Any], dict[str, float]]:
+    """Replace columns of weights by integers that add up exactly, and return what each column is to be divided by.
 
-    Returns
-    -------
-    DataFrame
-        One row per step that has audits, in order: the columns of `by`, `time` (timestamp), `errors`, `items`
-        (effective, not rounded).
+    Sums of floats depend on the order of the summands, sums of integers do not. With the sum S of n weights, a weight w
+    is split into a = floor(2^k w) and b = floor(2^l (2^k w - a)). With k = 61 - ceil(log2 S) and l = 61 - ceil(log2 n),
+    neither sum exceeds 2^62. Then w = a / 2^k + b / 2^(k + l), except for a part below S / 2^90. Powers of two
+    multiply without error. Columns whose sum is zero or infinite stay as they are.
     """
-    repeated = "item_id" not in by and items_repeat(audits)
-    counts = count_errors(audits, [*by, "day", *(["item_id"] if repeated else [])])
-    counts["time"] = pd.to_datetime(counts["day"])
-    if step == "week":
-        counts["time"] -= pd.to_timedelta(counts["time"].dt.day_of_week, unit="D")
-    if repeated:
-        counts["squared_weight"] = _add_pairs(counts, [*by, "time", "item_id"])
-    sums = counts.groupby([*by, "time"], as_index=False, dropna=False)[list(COUNTS)].sum()
-    sums["items"] = sums["weight"] ** 2 / sums["squared_weight"]
-    sums["errors"] = sums["items"] * sums["weighted_errors"] / sums["weight"]
-    return sums[[*by, "time", "errors", "items"]]
+    absolute_sums = [nw.col(name).abs().sum() for name in names]
+    (sums,) = collect(table.select(*absolute_sums, nw.len().alias("rows"))).to_dict("records")
+    divisors: dict[str, float] = {}
+    for name in names:
+        if not 0 < sums[name] < float("inf"):
+            continue
+        scale = 2.0 ** (SUM_BITS - ceil(log2(sums[name])))
+        rest_scale = 2.0 ** (SUM_BITS - ceil(log2(sums["rows"])))
+        scaled = nw.col(name).fill_null(0.0) * scale
+        rest = ((scaled - scaled.floor()) * rest_scale).floor().cast(nw.Int64)
+        table = table.with_columns(**{f"{name}{REST}": rest, name: scaled.floor().cast(nw.Int64)})
+        divisors |= {name: scale, f"{name}{REST}": scale * rest_scale}
+    return table, divisors
 
 
-def _add_pairs(counts: pd.DataFrame, keys: Sequence[str]) -> pd.Series:
-    """Return sums of squared weights, with what pairs of judgments of one item and step add to the variance."""
-    named = counts["item_id"].notna()
-    groups = counts[named].groupby(list(keys), dropna=False)[["errors", "items", "weight", "squared_weight"]]
-    together = groups.sum()
-    rho = judgment_correlation(together["errors"].to_numpy(float), together["items"].to_numpy(float))
-    joint = groups.transform("sum")
-    share = counts["items"] / joint["items"]  # an item of a week may stand on several days
-    added = rho * (joint["weight"] ** 2 - joint["squared_weight"]).clip(lower=0) * share
-    return counts["squared_weight"] + added.where(named, 0.0)
-
-
-def keep_proportional(audits: Any, *, like: Any = None) -> Any:
-    """Keep the first-round audits of the streams that stand for all decisions (random, stratified).
-
-    Targeted, seeded and escalated audits answer other questions and are never pooled with these, nor are audits whose
-    stream is not named where that of others is. Where a table has no such column, or no row of such a stream, nothing
-    is dropped on that account.
+def keep_proportional(audits: Any, *, reference: Any = None) -> Any:
+    """Keep the first-round audits of the streams that represent all decisions (random, stratified).
 
     Parameters
     ----------
     audits
         One row per audit, on any engine.
-    like
-        Another table whose streams are kept instead, so that a history is of the same audits as its last period.
+    reference
+        Another table whose streams are kept instead, so that a history holds the same kind of audits as its last
+        period. None: the streams of `audits` decide.
+
+    Returns
+    -------
+    table of the same kind
+        The audits of the selected streams. All streams stay where there is no column `stream` or no proportional
+        stream; audits without a stream are dropped where others name theirs.
+
+    Notes
+    -----
+    Targeted, seeded and escalated audits answer other questions. They are never pooled with proportional ones.
     """
     table = nw.from_native(keep_first_round(audits))
     if "stream" in table.collect_schema().names():
-        streams = pick_streams(_list_streams(table.to_native() if like is None else keep_first_round(like)))
+        source = table.to_native() if reference is None else keep_first_round(reference)
+        streams = select_streams(_list_streams(source))
         if any(streams):
             table = table.filter(nw.col("stream").is_in(list(streams)))
     return table.to_native()
 
 
-def pick_streams(streams: Iterable[str]) -> tuple[str, ...]:
-    """Pick the streams that rates come from: the proportional ones, else all that are named, else none ("").
+def select_streams(streams: Iterable[str]) -> tuple[str, ...]:
+    """Select the streams that rates come from: the proportional ones, else all named ones, else none ("").
 
     Examples
     --------
-    >>> pick_streams(["random", "targeted", ""]), pick_streams(["targeted", ""]), pick_streams([""])
+    >>> select_streams(["random", "targeted", ""]), select_streams(["targeted", ""]), select_streams([""])
     (('random',), ('targeted',), ('',))
     """
     named = sorted(filter(None, streams))
@@ -164,11 +186,11 @@ def pick_streams(streams: Iterable[str]) -> tuple[str, ...]:
 
 
 def keep_first_round(audits: Any) -> Any:
-    """Keep first audits, which say round 1 or none; where there are none, those of the lowest round there is."""
+    """Keep first-round audits: those of round 1 or without a round. Without any, keep those of the lowest round."""
     table = nw.from_native(audits)
     if "audit_round" not in table.collect_schema().names():
         return audits
-    number = _as_number(table.lazy(), "audit_round")
+    number = _cast_to_number(table.lazy(), "audit_round")
     rounds = collect(table.lazy().select(number.alias("round")).unique())["round"].astype(float)
     if len(rounds) and not (rounds.isna() | (rounds == 1)).any():
         return table.filter(number == rounds.min()).to_native()
@@ -183,53 +205,75 @@ def _list_streams(audits: Any) -> list[str]:
     return ["" if pd.isna(name) else str(name) for name in names]
 
 
-def open_table(audits: Any, *, needs: Sequence[str] = ()) -> nw.LazyFrame[Any]:
-    """Open any table lazily, with `error` and `weight` made sure of.
+def prepare_audits(audits: Any, *, required: Sequence[str] = ()) -> nw.LazyFrame[Any]:
+    """Open any table lazily, with numeric columns `error` and `weight`.
 
-    `error` is 1 where label and truth differ unless the column is there; `weight` is 1.0 unless the column is there.
+    Parameters
+    ----------
+    audits
+        One row per audit. `error` is made from `label` and `truth` unless it is there: 1 where they differ. `weight` is
+        1.0 unless it is there.
+    required
+        Further columns that must be there.
+
+    Returns
+    -------
+    narwhals.LazyFrame
+        The table, nothing of which is computed yet.
 
     Raises
     ------
     DataError
-        If one of the columns `needs` is missing, two have one name, errors cannot be told, a weight is no number, or
-        label and truth are of two kinds.
+        If a required column is missing, two columns have one name, there is neither `error` nor `label` and `truth`, a
+        weight is not a number, or label and truth have different types.
     """
     names = column_names(audits)
-    _require(names, needs)
+    _require_columns(names, required)
     table = nw.from_native(audits).lazy()
     if "error" not in names:
-        _require(names, ("label", "truth"))
-        table = table.with_columns(_differs(table).alias("error"))
-    weight = _as_number(table, "weight") if "weight" in names else nw.lit(1.0)
-    return table.with_columns(_as_number(table, "error").cast(nw.Float64), weight.cast(nw.Float64).alias("weight"))
+        _require_columns(names, ("label", "truth"))
+        table = table.with_columns(_error_expression(table).alias("error"))
+    weight = _cast_to_number(table, "weight") if "weight" in names else nw.lit(1.0)
+    return table.with_columns(_cast_to_number(table, "error").cast(nw.Float64), weight.cast(nw.Float64).alias("weight"))
 
 
-def _differs(table: nw.LazyFrame[Any]) -> nw.Expr:
-    """Return 1.0 where label and truth differ; categories, which compare with their own list only, become text."""
-    kinds, names = table.collect_schema(), ("label", "truth")
-    numbers = [kinds[name].is_numeric() for name in names]
-    if numbers[0] != numbers[1] and nw.String in (kinds[name] for name in names):
-        found = table.filter(~(nw.col("label").is_null() | nw.col("truth").is_null())).select(*names)
-        refuse(collect(found), "label is text and truth a number, or the other way round", "truth", "write both alike")
+def _error_expression(table: nw.LazyFrame[Any]) -> nw.Expr:
+    """Return 1.0 where label and truth differ. Categories compare with their own list only, so they become text."""
+    types = table.collect_schema()
+    names = ("label", "truth")
+    label_is_number, truth_is_number = (types[name].is_numeric() for name in names)
+    if label_is_number != truth_is_number and any(types[name] == nw.String for name in names):
+        rows = table.filter(~(nw.col("label").is_null() | nw.col("truth").is_null())).select(*names)
+        problem = "label is text and truth is a number, or the other way round"
+        reject_rows(collect(rows), problem, "truth", "use one type for both")
     label, truth = (
-        nw.col(name).cast(nw.String) if kinds[name] in (nw.Categorical, nw.Enum) else nw.col(name) for name in names
+        nw.col(name).cast(nw.String) if types[name] in (nw.Categorical, nw.Enum) else nw.col(name) for name in names
     )
     return nw.when(~(label.is_null() | truth.is_null())).then((label != truth).cast(nw.Float64))
 
 
-def _as_number(table: nw.LazyFrame[Any], name: str) -> nw.Expr:
-    kind = table.collect_schema()[name]
-    if kind.is_numeric() or kind == nw.Boolean:
+def _cast_to_number(table: nw.LazyFrame[Any], name: str) -> nw.Expr:
+    """Return a column as a number; a DataError where it holds text that is not one."""
+    dtype = table.collect_schema()[name]
+    if dtype.is_numeric() or dtype == nw.Boolean:
         return nw.col(name)
-    found = collect(table.select(name))
-    strange = pd.to_numeric(found[name], errors="coerce").isna() & found[name].notna()
-    refuse(found[strange].astype(str), f"{name} is no number", name, f"write {name} as a number")
+    values = collect(table.select(name))
+    is_invalid = pd.to_numeric(values[name], errors="coerce").isna() & values[name].notna()
+    reject_rows(values[is_invalid].astype(str), f"{name} is not a number", name, f"write {name} as a number")
     return nw.col(name).cast(nw.Float64)
 
 
 def collect(table: nw.LazyFrame[Any]) -> pd.DataFrame:
-    """Fetch a lazy table as a pandas frame, with its plain column types."""
-    return table.collect("pandas").to_native()
+    """Compute a lazy table and return it as a pandas frame with plain column types; categories become their values."""
+    frame = table.collect("pandas").to_native()
+    categorical = [name for name, dtype in frame.dtypes.items() if isinstance(dtype, pd.CategoricalDtype)]
+    return frame.assign(**{name: _decode_categories(frame[name]) for name in categorical}) if categorical else frame
+
+
+def _decode_categories(values: pd.Series) -> pd.Series:
+    """Return a categorical column as its values; categories of text become text."""
+    categories = values.cat.categories
+    return values.astype("str" if infer_dtype(categories) == "string" else categories.dtype)
 
 
 def column_names(audits: Any) -> list[str]:
@@ -238,40 +282,54 @@ def column_names(audits: Any) -> list[str]:
     Raises
     ------
     DataError
-        If two have the same.
+        If two columns have the same name.
     """
     try:
         return nw.from_native(audits).lazy().collect_schema().names()
     except nw.exceptions.DuplicateError:
-        twice = next(iter(audits.columns[audits.columns.duplicated()]))
-        problem = f"{(audits.columns == twice).sum()} columns are named {twice!r}"
-        raise DataError(problem, column=str(twice), mend="rename or remove all but one") from None
+        duplicate = next(iter(audits.columns[audits.columns.duplicated()]))
+        problem = f"{(audits.columns == duplicate).sum()} columns are named {duplicate!r}"
+        raise DataError(problem, column=str(duplicate), hint="rename or remove all but one") from None
 
 
 def has_values(audits: Any, name: str) -> bool:
-    """Tell whether a table has a column, and a value in it."""
+    """Tell whether a table has a column with at least one value."""
     if name not in column_names(audits):
         return False
     return bool(len(collect(nw.from_native(audits).lazy().filter(~nw.col(name).is_null()).select(name).head(1))))
 
 
-def items_repeat(audits: Any) -> bool:
-    """Tell whether any item was judged more than once: its judgments then hang together.
+def has_repeated_items(audits: Any) -> bool:
+    """Tell whether any item was judged more than once, so that its judgements are correlated.
 
     Examples
     --------
-    >>> items_repeat(pd.DataFrame({"item_id": ["i1", "i1", "i2"]})), items_repeat(pd.DataFrame({"n": [1, 2]}))
-    (True, False)
+    >>> has_repeated_items(pd.DataFrame({"item_id": ["i1", "i1", "i2"]}))
+    True
+    >>> has_repeated_items(pd.DataFrame({"n": [1, 2]}))
+    False
     """
     if "item_id" not in column_names(audits):
         return False
     items = nw.from_native(audits).lazy().select("item_id").drop_nulls()
-    counted = collect(items.select(nw.len().alias("rows"), nw.col("item_id").n_unique().alias("items")))
-    return bool((counted["rows"] > counted["items"]).any())
+    counts = collect(items.select(nw.len().alias("rows"), nw.col("item_id").n_unique().alias("items")))
+    return bool((counts["rows"] > counts["items"]).any())
 
 
 def keep_slice(audits: Any, where: Mapping[str, str]) -> Any:
-    """Keep the rows of one slice, on the engine; the table stays of its own kind. MISSING keeps those without a value.
+    """Keep the rows of one slice, on the engine.
+
+    Parameters
+    ----------
+    audits
+        One row per audit, on any engine.
+    where
+        Column to value. `MISSING_VALUE` selects the rows without a value.
+
+    Returns
+    -------
+    table of the same kind
+        The rows of the slice.
 
     Examples
     --------
@@ -279,26 +337,44 @@ def keep_slice(audits: Any, where: Mapping[str, str]) -> Any:
     [2]
     """
     table = nw.from_native(audits)
-    _require(table.collect_schema().names(), tuple(where))
+    _require_columns(table.collect_schema().names(), tuple(where))
     for name, value in where.items():
         column = nw.col(name)
-        table = table.filter(column.is_null() if value == MISSING else column.cast(nw.String) == value)
+        table = table.filter(column.is_null() if value == MISSING_VALUE else column.cast(nw.String) == value)
+    return table.to_native()
+
+
+def keep_scope(audits: Any, scope: Mapping[str, str]) -> Any:
+    """Keep the rows in the scope of an event or a target, whose values may be patterns: `queue=live_*`.
+
+    Examples
+    --------
+    >>> keep_scope(pd.DataFrame({"queue": ["live_a", "b"], "n": [1, 2]}), {"queue": "live_*"})["n"].tolist()
+    [1]
+    """
+    table = nw.from_native(audits)
+    _require_columns(table.collect_schema().names(), tuple(scope))
+    for name, pattern in scope.items():
+        column = nw.col(name).cast(nw.String)
+        values = collect(table.lazy().select(column).unique())[name].dropna()
+        table = table.filter(column.is_in([value for value in values if matches_pattern(value, pattern)]))
     return table.to_native()
 
 
 def fetch_errors(audits: Any, columns: Sequence[str] = ()) -> pd.DataFrame:
-    """Fetch the rows with an error, of these columns (all where none is named and those that exist only)."""
-    table = open_table(audits)
+    """Fetch the rows with an error: those of `columns` that exist, or all columns where none is named or exists."""
+    table = prepare_audits(audits)
     names = table.collect_schema().names()
-    wanted = [name for name in columns if name in names] or names
-    return collect(table.filter(nw.col("error") == 1).select(*wanted))
+    selected = [name for name in columns if name in names] or names
+    return collect(table.filter(nw.col("error") == 1).select(*selected))
 
 
-def _require(names: Sequence[str], needed: Sequence[str]) -> None:
-    missing = [name for name in needed if name not in names]
+def _require_columns(names: Sequence[str], required: Sequence[str]) -> None:
+    """Raise a DataError for the first required column that is missing."""
+    missing = [name for name in required if name not in names]
     if missing:
         raise DataError(
             f"no column {missing[0]!r}",
             column=missing[0],
-            mend=f"map it, or choose among {', '.join(sorted(map(str, names)))}",
+            hint=f"map it, or choose among {', '.join(sorted(map(str, names)))}",
         )

@@ -1,4 +1,5 @@
-"""Periods: what a report covers, named as people name them: 2026-03, 2026-Q1, 2026-W12."""
+# Tested in tests/questions/test_portfolio.py.
+"""Reporting periods (2026-03, 2026-Q1, 2026-W12), and how far the audits of a store cover them."""
 
 from __future__ import annotations
 
@@ -9,8 +10,8 @@ from datetime import date, timedelta
 from itertools import pairwise
 from math import ceil
 
-MISSING_SHARE = 0.1  # of a period's days may lack audits at one end: three days of a month, none of a week
-USUAL_SHARE = 0.98  # of the gaps between days with audits, that count as usual: holidays are the rest
+MAX_MISSING_SHARE = 0.1  # share of a period's days that may lack audits at one end: three days of a month
+GAP_QUANTILE = 0.98  # share of the gaps between days with audits that count as typical; holidays are the rest
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -23,16 +24,16 @@ class Period:
 
     @property
     def days(self) -> int:
-        """How many days it has."""
+        """Number of days."""
         return (self.end - self.start).days
 
     @property
     def kind(self) -> str:
-        """Return "month", "quarter" or "week"."""
+        """Frequency of the period: "month", "quarter" or "week"."""
         return {"Q": "quarter", "W": "week"}.get(self.name[5], "month")
 
     def __str__(self) -> str:
-        """Read as the name."""
+        """Return the name."""
         return self.name
 
 
@@ -49,28 +50,28 @@ def parse_period(name: str) -> Period:
     >>> parse_period("2026-03").end, parse_period("2026-Q1").days, parse_period("2026-W12").start
     (datetime.date(2026, 4, 1), 90, datetime.date(2026, 3, 16))
     """
-    found = re.fullmatch(r"(\d{4})-(?:(\d{2})|Q([1-4])|W(\d{2}))", str(name))
+    match = re.fullmatch(r"(\d{4})-(?:(\d{2})|Q([1-4])|W(\d{2}))", str(name))
     try:
-        if not found:
+        if not match:
             raise ValueError
-        year, month, quarter, week = (int(part) if part else 0 for part in found.groups())
+        year, month, quarter, week = (int(part) if part else 0 for part in match.groups())
         if week:
             start = date.fromisocalendar(year, week, 1)
             return Period(start, start + timedelta(days=7), name)
-        first = month or 3 * quarter - 2
-        return Period(date(year, first, 1), _months_later(date(year, first, 1), 1 if month else 3), name)
+        start = date(year, month or 3 * quarter - 2, 1)
+        return Period(start, _add_months(start, 1 if month else 3), name)
     except ValueError:
         raise ValueError(
-            f"{name!r} is no period; write a month 2026-03, a quarter 2026-Q1 or a week 2026-W12"
+            f"{name!r} is not a period; write a month 2026-03, a quarter 2026-Q1 or a week 2026-W12"
         ) from None
 
 
-def period_of(day: date, kind: str) -> Period:
-    """Return the period of a kind that holds a day.
+def get_period(day: date, frequency: str) -> Period:
+    """Return the period of a frequency ("month", "quarter" or "week") that contains a day.
 
     Examples
     --------
-    >>> [period_of(date(2026, 3, 18), kind).name for kind in ("month", "quarter", "week")]
+    >>> [get_period(date(2026, 3, 18), frequency).name for frequency in ("month", "quarter", "week")]
     ['2026-03', '2026-Q1', '2026-W12']
     """
     year, week, _ = day.isocalendar()
@@ -79,94 +80,105 @@ def period_of(day: date, kind: str) -> Period:
         "quarter": f"{day.year}-Q{(day.month + 2) // 3}",
         "week": f"{year}-W{week:02d}",
     }
-    return parse_period(names[kind])
+    return parse_period(names[frequency])
 
 
-def name_period_before(name: str) -> str:
-    """Return the name of the period of the same kind before one.
+def get_previous_period(name: str) -> str:
+    """Return the name of the preceding period of the same frequency.
 
     Examples
     --------
-    >>> [name_period_before(name) for name in ("2026-01", "2026-Q1", "2026-W01")]
+    >>> [get_previous_period(name) for name in ("2026-01", "2026-Q1", "2026-W01")]
     ['2025-12', '2025-Q4', '2025-W52']
     """
     period = parse_period(name)
-    return period_of(period.start - timedelta(days=1), period.kind).name
+    return get_period(period.start - timedelta(days=1), period.kind).name
 
 
-def periods_before(period: Period, days: Iterable[date], count: int) -> tuple[Period, ...]:
-    """Return the latest `count` earlier periods of the same kind that hold any of these days, in order."""
-    held = {period_of(day, period.kind) for day in days if day < period.start}
-    return tuple(sorted(held)[-count:]) if count else ()
+def list_previous_periods(period: Period, days: Iterable[date], count: int) -> tuple[Period, ...]:
+    """Return the latest `count` earlier periods of the same frequency that contain any of the days, in order."""
+    earlier = {get_period(day, period.kind) for day in days if day < period.start}
+    return tuple(sorted(earlier)[-count:]) if count else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """The days that a store's audits reach over, all sites together.
+    """The days that the audits of a store cover, all sites together.
 
     Attributes
     ----------
     first, last
         The first and the last day with audits.
-    rhythm
-        How many days usually pass from one day with audits to the next, at the most: 1 where every day has some, 3
-        where weekends have none.
+    typical_gap_days
+        Days that usually pass from one day with audits to the next, at most: 1 where every day has audits, 3 where
+        weekends have none.
     """
 
     first: date
     last: date
-    rhythm: int = 1
+    typical_gap_days: int = 1
 
-    def ends_inside(self, period: Period) -> bool:
-        """Tell whether days with audits were due after the last one that make more than a tenth of a period."""
-        return self.last < period.end and self.last + self._slack(period) < period.end
+    def ends_within(self, period: Period) -> bool:
+        """Tell whether the audits end too early: more than a tenth of a period is missing at its end."""
+        return self.last < period.end and self.last + self._tolerance(period) < period.end
 
-    def begins_inside(self, period: Period) -> bool:
-        """Tell whether days with audits were due before the first one that make more than a tenth of a period."""
-        return self.first >= period.start and self.first - self._slack(period) >= period.start
+    def begins_within(self, period: Period) -> bool:
+        """Tell whether the audits begin too late: more than a tenth of a period is missing at its start."""
+        return self.first >= period.start and self.first - self._tolerance(period) >= period.start
 
-    def _slack(self, period: Period) -> timedelta:
-        return timedelta(days=max(self.rhythm, 1 + int(MISSING_SHARE * period.days)))
+    def _tolerance(self, period: Period) -> timedelta:
+        """Return how long audits may be missing at one end of a period."""
+        return timedelta(days=max(self.typical_gap_days, 1 + int(MAX_MISSING_SHARE * period.days)))
 
-    def holds(self, period: Period) -> bool:
-        """Tell whether a period is complete: the audits reach from its start to its end."""
-        return not self.ends_inside(period) and not self.begins_inside(period)
+    def covers_period(self, period: Period) -> bool:
+        """Tell whether the audits cover a period from its start to its end."""
+        return not self.ends_within(period) and not self.begins_within(period)
 
-    def within(self, first: Period, last: Period) -> Coverage:
-        """Return what two periods can tell of the coverage: no more than that changes a report of them."""
+    def clip_to(self, first: Period, last: Period) -> Coverage:
+        """Return the part of the coverage that matters to a report of two periods.
+
+        Days outside the periods are dropped, so that later audits do not change the report.
+        """
         return Coverage(
-            self.first if self.begins_inside(first) else first.start,
-            self.last if self.ends_inside(last) else last.end - timedelta(days=1),
-            self.rhythm if not (self.holds(first) and self.holds(last)) else 1,
+            self.first if self.begins_within(first) else first.start,
+            self.last if self.ends_within(last) else last.end - timedelta(days=1),
+            self.typical_gap_days if not (self.covers_period(first) and self.covers_period(last)) else 1,
         )
 
 
-def cover_days(days: Iterable[date]) -> Coverage:
-    """Return the coverage of some days with audits.
+def compute_coverage(days: Iterable[date]) -> Coverage:
+    """Compute the coverage from the days with audits.
 
     Parameters
     ----------
     days
-        Days with audits, in any order, each any number of times; one at the least.
+        Days with audits, in any order and with repetitions; at least one.
+
+    Returns
+    -------
+    Coverage
+        First and last day with audits, and the typical gap between days with audits.
 
     Notes
     -----
-    The rhythm is a gap that 98 of 100 gaps do not exceed, so that a store of fewer days than fifty has that of its
-    longest gap. With one day only there is no rhythm and the next day is taken to be due.
+    The typical gap is one that 98% of the gaps do not exceed. With fewer than fifty days it is the longest gap. With a
+    single day it is 1.
 
     Examples
     --------
     >>> working_days = [date(2026, 3, day) for day in (2, 3, 4, 5, 6, 9, 10)]
-    >>> covered = cover_days(working_days)
-    >>> covered.rhythm, covered.holds(parse_period("2026-W10")), covered.holds(parse_period("2026-W11"))
+    >>> coverage = compute_coverage(working_days)
+    >>> weeks = parse_period("2026-W10"), parse_period("2026-W11")
+    >>> coverage.typical_gap_days, coverage.covers_period(weeks[0]), coverage.covers_period(weeks[1])
     (3, True, False)
     """
-    known = sorted(set(days))
-    gaps = sorted((after - before).days for before, after in pairwise(known))
-    rhythm = gaps[ceil(USUAL_SHARE * len(gaps)) - 1] if gaps else 1
-    return Coverage(known[0], known[-1], rhythm)
+    sorted_days = sorted(set(days))
+    gaps = sorted((after - before).days for before, after in pairwise(sorted_days))
+    typical_gap = gaps[ceil(GAP_QUANTILE * len(gaps)) - 1] if gaps else 1
+    return Coverage(sorted_days[0], sorted_days[-1], typical_gap)
 
 
-def _months_later(day: date, months: int) -> date:
-    year, month = divmod(day.month - 1 + months, 12)
-    return date(day.year + year, month + 1, 1)
+def _add_months(day: date, months: int) -> date:
+    """Return the first day of the month some months later."""
+    years, month_index = divmod(day.month - 1 + months, 12)
+    return date(day.year + years, month_index + 1, 1)

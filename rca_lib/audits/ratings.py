@@ -1,4 +1,4 @@
-"""From audits and overlap samples to ratings, and from ratings to codes: who said what of which item."""
+"""Ratings: who gave which label to which item, from audits and overlap samples, and the same in integer codes."""
 
 from __future__ import annotations
 
@@ -12,22 +12,39 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 from scipy import sparse
 
-from rca_lib.audits.counting import collect, column_names, open_table
-from rca_lib.audits.tables import PROPORTIONAL_STREAMS, RATINGS
-from rca_lib.audits.values import check_names, code_names, read_wholes, refuse, refuse_other_kind
+from rca_lib.audits.column_checks import (
+    factorize_names,
+    parse_positive_integers,
+    reject_rows,
+    require_same_type,
+    validate_names,
+)
+from rca_lib.audits.counting import collect, column_names, prepare_audits
+from rca_lib.audits.schema import PROPORTIONAL_STREAMS, RATINGS
 from rca_lib.findings import DataError
-from rca_lib.stats.truths import Codes, Judgements
+from rca_lib.stats.truth_inference.coded_ratings import CodedRatings, Codes
 
-RATING = ("item_id", "rater", "label", "role", "trial")
+RATING_COLUMNS = ("item_id", "rater", "label", "role", "trial")
+REQUIRED_COLUMNS, OPTIONAL_COLUMNS = RATING_COLUMNS[:3], RATING_COLUMNS[3:]
 ROLES = next(column.values for column in RATINGS if column.name == "role")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ratings:
-    """Ratings in codes: one each of `item`, `rater` and `label`, in the order of items and, within, of raters.
+    """Ratings in codes, sorted by item and then by rater.
 
-    `items` and `labels` are what the codes of these stand for, in order; `raters` and `roles` hold a person's name and
-    role: who judges in two roles is two raters. `unlabelled` ratings had no label and are left out.
+    Attributes
+    ----------
+    item, rater, label
+        One code per rating.
+    items
+        What the item codes stand for.
+    raters, roles
+        Name and role for each rater code. A person who judges in two roles is two raters.
+    labels
+        What the label codes stand for.
+    unlabelled
+        Number of ratings without a label, which are left out.
     """
 
     item: Codes
@@ -39,56 +56,89 @@ class Ratings:
     labels: np.ndarray
     unlabelled: int
 
-    def judgements(self, kinds: Mapping[str, str] | None = None) -> Judgements:
-        """Return what truths are inferred from; `kinds` gives an item's kind of work (its policy)."""
+    def to_coded_ratings(self, policy_by_item: Mapping[str, str] | None = None) -> CodedRatings:
+        """Return the input of the truth inference.
+
+        Parameters
+        ----------
+        policy_by_item
+            The kind of work of each item, with difficulties of its own. None: all items are of one kind.
+        """
         sizes = len(self.items), len(self.raters), len(self.labels)
-        kind = np.unique([kinds.get(item, "") for item in self.items], return_inverse=True)[1] if kinds else None
-        kind = np.zeros(len(self.items), np.int64) if kind is None else kind
+        kind = np.zeros(len(self.items), np.int64)
+        if policy_by_item:
+            policies = [policy_by_item.get(item, "") for item in self.items]
+            kind = np.unique(policies, return_inverse=True)[1]
         role = np.unique(self.roles.astype(str), return_inverse=True)[1]
-        return Judgements(self.item, self.rater, self.label, sizes, role, kind)
+        return CodedRatings(self.item, self.rater, self.label, sizes, role, kind)
 
 
-def ratings_from_audits(audits: Any, ratings: Any = None, *, about: Sequence[str] = ()) -> pd.DataFrame:
-    """Read audits as ratings (`tables.RATINGS`): the rater's label, and the truth as the auditor's.
+def convert_to_ratings(audits: Any, ratings: Any = None, *, item_columns: Sequence[str] = ()) -> pd.DataFrame:
+    """Read audits as ratings: the rater's label, and the truth as the auditor's label.
 
-    Of the streams only those that stand for all decisions are used, where there are any; of the rounds all, so that
-    auditors are compared too (without a column `auditor` they are "audit 1", "audit 2" …). `ratings`, of an overlap
-    sample, are added. `trial` counts a person's judgements of an item. `about` names columns of the audits that say
-    something of the item and are carried along.
+    Parameters
+    ----------
+    audits
+        One row per audit: `item_id`, `rater`, `label` and `truth`; `stream`, `audit_round`, `auditor`, `decided_at` and
+        `audited_at` where they exist.
+    ratings
+        Further ratings, from an overlap sample (columns as in `schema.RATINGS`). None: there are none.
+    item_columns
+        Columns of the audits that describe the item and are kept, where they exist.
+
+    Returns
+    -------
+    DataFrame
+        One row per rating: `item_id`, `rater`, `label`, `role`, `trial` (counts a person's judgements of an item), and
+        the item columns.
+
+    Notes
+    -----
+    Only streams that represent all decisions are used, where there are any. All audit rounds are used, so that auditors
+    can be compared. Without a column `auditor` they are called "audit 1", "audit 2" and so on.
 
     Examples
     --------
     >>> audits = pd.DataFrame({"item_id": ["a"], "rater": ["x"], "label": ["ok"], "truth": ["bad"]})
-    >>> ratings_from_audits(audits)[["rater", "label", "role"]].values.tolist()
+    >>> convert_to_ratings(audits)[["rater", "label", "role"]].values.tolist()
     [['x', 'ok', 'rater'], ['audit 1', 'bad', 'auditor']]
     """
-    names, needed = column_names(audits), ["item_id", "rater", "label", "truth"]
-    table = open_table(audits, needs=needed)
+    names = column_names(audits)
+    required = ["item_id", "rater", "label", "truth"]
+    table = prepare_audits(audits, required=required)
     if "stream" in names:
         proportional = table.filter(nw.col("stream").is_in(PROPORTIONAL_STREAMS))
         table = proportional if len(collect(proportional.select("stream").head(1))) else table
-    wanted = [*(name for name in ("audit_round", "decided_at", "audited_at", "auditor") if name in names), *needed]
-    frame = collect(table.select(*wanted)).sort_values(wanted, ignore_index=True)
-    rounds = read_wholes(frame, "audit_round") if "audit_round" in names else pd.Series(1, frame.index)
+    optional = [name for name in ("audit_round", "decided_at", "audited_at", "auditor") if name in names]
+    order = [*optional, *required]
+    frame = collect(table.select(*order)).sort_values(order, ignore_index=True)
+    rounds = parse_positive_integers(frame, "audit_round") if "audit_round" in names else pd.Series(1, frame.index)
     auditor = "audit " + rounds.astype(str)
     auditor = frame["auditor"].fillna(auditor) if "auditor" in names else auditor
-    ours = frame[["item_id", "rater", "label"]].assign(role="rater")
-    theirs = ours.assign(rater=auditor, label=frame["truth"], role="auditor")
-    # An audit of the audit repeats the rater's decision, and an auditor of several raters' decisions the truth.
-    found = pd.concat([ours, theirs]).drop_duplicates(ignore_index=True)
+    by_raters = frame[["item_id", "rater", "label"]].assign(role="rater")
+    by_auditors = by_raters.assign(rater=auditor, label=frame["truth"], role="auditor")
+    # An audit of the audit repeats the rater's decision. An auditor of several raters' decisions repeats the truth.
+    combined = pd.concat([by_raters, by_auditors]).drop_duplicates(ignore_index=True)
     if ratings is not None and len(ratings):
-        more = fetch_columns(ratings, RATING[:3], RATING[3:])
-        more = more.assign(trial=read_wholes(more, "trial")) if "trial" in more else more
-        order = [name for name in ("item_id", "rater", "role", "trial", "label") if name in {*more, "role"}]
-        more = more.assign(role=_fill(more, "role", "rater")).sort_values(order, ignore_index=True)
-        found = pd.concat([found, more.reindex(columns=found.columns)], ignore_index=True)
-    found = found.assign(trial=found.groupby(["item_id", "rater", "role"], dropna=False).cumcount() + 1)
-    known = [name for name in about if name in names]
-    return found.assign(**{name: found["item_id"].map(fetch_by_item(audits, name)) for name in known})
+        overlap = _sort_overlap_ratings(ratings)
+        combined = pd.concat([combined, overlap.reindex(columns=combined.columns)], ignore_index=True)
+    trial = combined.groupby(["item_id", "rater", "role"], dropna=False).cumcount() + 1
+    combined = combined.assign(trial=trial)
+    kept = [name for name in item_columns if name in names]
+    return combined.assign(**{name: combined["item_id"].map(get_item_values(audits, name)) for name in kept})
 
 
-def fetch_by_item(table: Any, name: str) -> pd.Series:
-    """Return each item's value of a column, the first of several; a column that is missing has none."""
+def _sort_overlap_ratings(ratings: Any) -> pd.DataFrame:
+    """Fetch the ratings of an overlap sample, sorted so that trials count in order."""
+    overlap = fetch_columns(ratings, REQUIRED_COLUMNS, OPTIONAL_COLUMNS)
+    if "trial" in overlap:
+        overlap = overlap.assign(trial=parse_positive_integers(overlap, "trial"))
+    order = [name for name in ("item_id", "rater", "role", "trial", "label") if name in {*overlap, "role"}]
+    return overlap.assign(role=_fill_missing(overlap, "role", "rater")).sort_values(order, ignore_index=True)
+
+
+def get_item_values(table: Any, name: str) -> pd.Series:
+    """Return each item's value of a column, by item; the first of several. Empty where the column is missing."""
     if name not in column_names(table):
         return pd.Series(dtype=object)
     names = list(dict.fromkeys(("item_id", name)))
@@ -96,59 +146,75 @@ def fetch_by_item(table: Any, name: str) -> pd.Series:
     return rows.drop_duplicates("item_id").set_index("item_id", drop=False)[name]
 
 
-def read_ratings(ratings: Any) -> Ratings:
-    """Read ratings and put them in codes; of repeated trials the first that is there counts.
+def encode_ratings(ratings: Any) -> Ratings:
+    """Encode ratings as integers; of repeated trials only the first counts.
 
     Parameters
     ----------
     ratings
-        One row per rater × item (`tables.RATINGS`); without `role` all are raters. A missing label is no rating.
+        One row per rater and item (columns as in `schema.RATINGS`). Without `role` all are raters. A rating without a
+        label is left out.
+
+    Returns
+    -------
+    Ratings
+        The ratings in codes.
 
     Raises
     ------
     DataError
-        If a column or the name of an item or rater is missing, a name or label is refused (`values.code_names`), a role
-        is unknown, a trial is no whole number from 1 on, a rater judged an item twice without trials, or there is no
-        rating at all.
+        If a column, an item or a rater is missing; a name or label is invalid (`column_checks.factorize_names`); a role
+        is unknown; a trial is not a whole number from 1 on; a rater judged an item twice without trials; or there is no
+        rating.
     """
-    table = fetch_columns(ratings, RATING[:3], RATING[3:])
+    table = fetch_columns(ratings, REQUIRED_COLUMNS, OPTIONAL_COLUMNS)
     for name in ("item_id", "rater"):
-        refuse(table[table[name].isna()], f"{name} is missing", name, "fill it")
+        reject_rows(table[table[name].isna()], f"{name} is missing", name, "fill it in")
     table = _keep_first_trials(table) if "trial" in table else table
     labelled = table[table["label"].notna()]
     if labelled.empty:
-        raise DataError("there are no ratings", column="label", rows=len(table), mend="give items that people judged")
-    item, items = code_names(labelled, "item_id")
-    label, labels = code_names(labelled, "label")
-    name, names = code_names(labelled, "rater")
-    part, parts = _read_roles(labelled) if "role" in labelled else (0, np.array(["rater"], object))
-    rater, people = pd.factorize(name * len(parts) + part, sort=True)
-    # Rows are put in order by counting, in a sheet of items by raters, in which several of one place become one.
-    sheet = sparse.coo_array((label, (item, rater)), shape=(len(items), len(people))).tocsr()
-    if sheet.nnz < len(item):
+        hint = "give items that people judged"
+        raise DataError("there are no ratings", column="label", rows=len(table), hint=hint)
+    item, items = factorize_names(labelled, "item_id")
+    label, labels = factorize_names(labelled, "label")
+    rater_name, names = factorize_names(labelled, "rater")
+    role, roles = np.zeros(len(labelled), np.int64), np.array(["rater"], object)
+    if "role" in labelled:
+        role, roles = _encode_roles(labelled)
+    rater, person_codes = pd.factorize(rater_name * len(roles) + role, sort=True)
+    # A sparse matrix of items by raters sorts the ratings in linear time. It merges two ratings of one cell.
+    matrix = sparse.coo_array((label, (item, rater)), shape=(len(items), len(person_codes))).tocsr()
+    if matrix.nnz < len(item):
         order = np.argsort(label, kind="stable")
-        twice = pd.Series(item[order] * len(people) + rater[order]).duplicated().to_numpy()
-        mend = "number the trials in `trial`, or keep one"
-        refuse(labelled.iloc[order[twice]], "a rater judged an item twice", "rater", mend)
-    item, rater = np.repeat(np.arange(len(items)), np.diff(sheet.indptr)), sheet.indices.astype(np.int64)
-    who, what = np.divmod(people, len(parts))
-    return Ratings(item, rater, sheet.data, items, names[who], parts[what], labels, len(table) - len(labelled))
+        is_repeated = pd.Series(item[order] * len(person_codes) + rater[order]).duplicated().to_numpy()
+        hint = "number the trials in `trial`, or keep one"
+        reject_rows(labelled.iloc[order[is_repeated]], "a rater judged an item twice", "rater", hint)
+    item = np.repeat(np.arange(len(items)), np.diff(matrix.indptr))
+    rater = matrix.indices.astype(np.int64)
+    name_of_rater, role_of_rater = np.divmod(person_codes, len(roles))
+    unlabelled = len(table) - len(labelled)
+    return Ratings(item, rater, matrix.data, items, names[name_of_rater], roles[role_of_rater], labels, unlabelled)
 
 
-def _read_roles(table: pd.DataFrame) -> tuple[Codes, np.ndarray]:
-    part, parts = code_names(table.assign(role=_fill(table, "role", "rater")), "role")
-    strange = ~np.isin(parts.astype(str), ROLES)
-    if strange.any():
-        refuse(table[strange[part]], "role is unknown", "role", f"choose among {', '.join(ROLES)}")
-    return part, parts
+def _encode_roles(table: pd.DataFrame) -> tuple[Codes, np.ndarray]:
+    """Return the code of each row's role, and the roles."""
+    role, roles = factorize_names(table.assign(role=_fill_missing(table, "role", "rater")), "role")
+    is_unknown = ~np.isin(roles.astype(str), ROLES)
+    if is_unknown.any():
+        reject_rows(table[is_unknown[role]], "role is unknown", "role", f"choose among {', '.join(ROLES)}")
+    return role, roles
 
 
 def _keep_first_trials(table: pd.DataFrame) -> pd.DataFrame:
-    trial, first = read_wholes(table, "trial"), np.ones(len(table), np.int64)
-    again = table["item_id"].isin(table.loc[trial > 1, "item_id"]).to_numpy()
-    part = table[again].assign(role=_fill(table[again], "role", "rater"), trial=trial[again])
-    first[again] = part.groupby(["item_id", "rater", "role"], observed=True)["trial"].transform("min")
-    return table[trial == first]
+    """Keep each person's first trial of an item."""
+    trial = parse_positive_integers(table, "trial")
+    first_trial = np.ones(len(table), np.int64)
+    is_repeated = table["item_id"].isin(table.loc[trial > 1, "item_id"]).to_numpy()
+    repeated = table[is_repeated]
+    repeated = repeated.assign(role=_fill_missing(repeated, "role", "rater"), trial=trial[is_repeated])
+    by_person = repeated.groupby(["item_id", "rater", "role"], observed=True)
+    first_trial[is_repeated] = by_person["trial"].transform("min")
+    return table[trial == first_trial]
 
 
 def require_columns(table: Any, needed: Sequence[str]) -> None:
@@ -156,73 +222,86 @@ def require_columns(table: Any, needed: Sequence[str]) -> None:
     names = column_names(table)
     for name in needed:
         if name not in names:
-            raise DataError(
-                f"no column {name!r}", column=name, mend=f"map it, or choose among {', '.join(map(str, names))}"
-            )
+            hint = f"map it, or choose among {', '.join(map(str, names))}"
+            raise DataError(f"no column {name!r}", column=name, hint=hint)
 
 
-def fetch_columns(table: Any, needed: Sequence[str], more: Sequence[str] = ()) -> pd.DataFrame:
-    """Fetch the columns that are needed, and those of `more` that are there.
+def fetch_columns(table: Any, required: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+    """Fetch the required columns, and the optional ones that exist.
 
     Raises
     ------
     DataError
-        If one that is needed is missing.
+        If a required column is missing.
     """
-    require_columns(table, needed)
+    require_columns(table, required)
     names = column_names(table)
-    return collect(nw.from_native(table).lazy().select(*needed, *(name for name in more if name in names)))
+    return collect(nw.from_native(table).lazy().select(*required, *(name for name in optional if name in names)))
 
 
-def _fill(table: pd.DataFrame, name: str, word: str | int) -> pd.Series:
-    """Return a column with a word where it, or a value of it, is missing."""
-    values = table[name].astype(object) if name in table else pd.Series(word, table.index, object)
-    return values.where(values.notna(), word)
+def _fill_missing(table: pd.DataFrame, name: str, default: str | int) -> pd.Series:
+    """Return a column with a default where it, or a value of it, is missing."""
+    values = table[name].astype(object) if name in table else pd.Series(default, table.index, object)
+    return values.where(values.notna(), default)
 
 
-def read_truth(truth: Any, ratings: Any) -> tuple[pd.DataFrame, Ratings, int]:
-    """Read the truths that were given, and put them among the ratings, as one more rater's.
+def add_truth_ratings(truth: Any, ratings: Any) -> tuple[pd.DataFrame, Ratings, int]:
+    """Add given truths to the ratings, as the ratings of one more auditor.
 
     Parameters
     ----------
     truth
-        One row per item, or per audit: `item_id` and `truth`, optionally `auditor` and `policy`. A missing truth is
-        none.
+        One row per item, or per audit: `item_id` and `truth`, optionally `auditor` and `policy`. Rows without a truth
+        are left out.
     ratings
-        As `read_ratings` takes them. Where an auditor's rating is the truth it stands among them already; else it is
+        As for `encode_ratings`. A truth that equals an auditor's rating of the item is among them already; any other is
         added.
 
     Returns
     -------
-    DataFrame, Ratings, int
-        A row per item and truth given for it: `item` and `given` (codes of the ratings), `policy`, `others` (how many
-        judged the item beside auditors), `against` (how many of these otherwise); the ratings; and how many truths are
-        of items that nobody rated.
+    DataFrame
+        One row per item and truth given for it: `item` and `given` (codes of the ratings), `policy`, `others` (raters
+        other than auditors who judged the item) and `against` (how many of them disagree).
+    Ratings
+        The ratings with the truths.
+    int
+        How many truths belong to items that nobody rated.
     """
-    needed = ["item_id", "truth"]
-    given = fetch_columns(truth, needed, ("auditor", "policy")).dropna(subset=["truth"])
-    check_names(given, *needed)
-    given = given.assign(auditor=_fill(given, "auditor", "the truth"), policy=_fill(given, "policy", ""))
-    given = given.sort_values([*needed, "auditor", "policy"])
-    table = fetch_columns(ratings, RATING[:3], RATING[3:])
-    trial = read_wholes(table, "trial") if "trial" in table else 1
-    table = table.assign(role=_fill(table, "role", "rater"), trial=trial)
-    refuse_other_kind(given, "item_id", table["item_id"])
-    if is_numeric_dtype(table["rater"]):  # beside them stand the names of auditors, which are text
+    key = ["item_id", "truth"]
+    given = fetch_columns(truth, key, ("auditor", "policy")).dropna(subset=["truth"])
+    validate_names(given, *key)
+    given = given.assign(
+        auditor=_fill_missing(given, "auditor", "the truth"), policy=_fill_missing(given, "policy", "")
+    )
+    given = given.sort_values([*key, "auditor", "policy"])
+    table = fetch_columns(ratings, REQUIRED_COLUMNS, OPTIONAL_COLUMNS)
+    trial = parse_positive_integers(table, "trial") if "trial" in table else 1
+    table = table.assign(role=_fill_missing(table, "role", "rater"), trial=trial)
+    require_same_type(given, "item_id", table["item_id"])
+    if is_numeric_dtype(table["rater"]):  # the names of auditors, which are added to them, are text
         table = table.assign(rater=table["rater"].astype(str))
-    known = given["item_id"].isin(table["item_id"])
-    theirs = set(table.loc[table["role"] == "auditor", ["item_id", "label"]].itertuples(index=False, name=None))
-    told = [one in theirs for one in given[needed].itertuples(index=False, name=None)]
-    added = given[known & ~np.array(told, bool)].drop_duplicates(needed)
-    # Two truths of one item are two auditors', whatever their names.
-    again = added.groupby(["item_id", "auditor"]).cumcount()
-    name = added["auditor"].astype(str).where(again == 0, added["auditor"].astype(str) + " again " + again.astype(str))
-    added = added.assign(rater=name, label=added["truth"], role="auditor", trial=1)
-    coded = read_ratings(pd.concat([table, added[[*RATING]]], ignore_index=True))
-    rows = given[known].drop_duplicates(needed, ignore_index=True)
-    place, label = pd.Index(coded.items).get_indexer(rows["item_id"]), pd.Index(coded.labels).get_indexer(rows["truth"])
+    is_rated = given["item_id"].isin(table["item_id"])
+    coded = encode_ratings(_append_truths(table, given[is_rated]))
+    rows = given[is_rated].drop_duplicates(key, ignore_index=True)
+    item = pd.Index(coded.items).get_indexer(rows["item_id"])
+    label = pd.Index(coded.labels).get_indexer(rows["truth"])
     votes = np.zeros((len(coded.items), len(coded.labels)), int)
     np.add.at(votes, (coded.item, coded.label), coded.roles[coded.rater] != "auditor")
-    others = votes.sum(1)[place]
-    rows = rows.assign(item=place, given=label, others=others, against=others - votes[place, label])
-    return rows[label >= 0].reset_index(drop=True), coded, int((~known).sum())
+    raters = votes.sum(1)[item]
+    rows = rows.assign(item=item, given=label, others=raters, against=raters - votes[item, label])
+    return rows[label >= 0].reset_index(drop=True), coded, int((~is_rated).sum())
+
+
+def _append_truths(table: pd.DataFrame, given: pd.DataFrame) -> pd.DataFrame:
+    """Append the truths that no auditor's rating states yet."""
+    key = ["item_id", "truth"]
+    is_auditor = table["role"] == "auditor"
+    stated = set(table.loc[is_auditor, ["item_id", "label"]].itertuples(index=False, name=None))
+    is_stated = [pair in stated for pair in given[key].itertuples(index=False, name=None)]
+    added = given[~np.array(is_stated, bool)].drop_duplicates(key)
+    # Two truths of one item come from two auditors, whatever their names.
+    repetition = added.groupby(["item_id", "auditor"]).cumcount()
+    auditor = added["auditor"].astype(str)
+    rater = auditor.where(repetition == 0, auditor + " again " + repetition.astype(str))
+    added = added.assign(rater=rater, label=added["truth"], role="auditor", trial=1)
+    return pd.concat([table, added[[*RATING_COLUMNS]]], ignore_index=True)

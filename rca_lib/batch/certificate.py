@@ -1,4 +1,5 @@
-"""The page that certifies what a verification came to: what was checked, what was not, and what is wrong."""
+# Tested in tests/batch/test_signing.py.
+"""The certificate of a verification: a page with what was checked, what was not, and what is wrong."""
 
 from __future__ import annotations
 
@@ -6,70 +7,81 @@ from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from rca_lib.batch.comparison import OF_TIME
-from rca_lib.batch.job import CERTIFICATE
-from rca_lib.batch.records import PAGE, RECORD, hash_library, list_versions, read_commit
+from rca_lib.batch.batch_run import CERTIFICATE_FILE
+from rca_lib.batch.batch_verification import BatchVerification
+from rca_lib.batch.report_comparison import TIME_NOTE
+from rca_lib.batch.run_records import PAGE_FILE, RECORD_FILE, hash_library, list_versions, read_commit
 from rca_lib.batch.signing import ALGORITHM, read_key, write_manifest
-from rca_lib.batch.verifying import VerifiedBatch
 from rca_lib.findings import DataError
-from rca_lib.reporting.html import fill_template, replace_page
-from rca_lib.reporting.verification import GOOD, Verification, count_verdicts, read_mapping_of
+from rca_lib.reporting.html import render_template, write_file_atomically
+from rca_lib.reporting.verification import PASSING_OUTCOMES, Verification, count_verdicts, read_json_object
+
+FINGERPRINT_CHARS = 12  # characters of a fingerprint in the table
+DATE_CHARS = 10  # characters of a date without the time
 
 
-def write_certificate(batch: VerifiedBatch, *, now: datetime) -> Path | None:
-    """Write into a batch's folder which of its reports were verified, from what, by what; signed where there is a key.
+def write_certificate(batch: BatchVerification, *, now: datetime) -> Path | None:
+    """Write the certificate and the manifest of a verification into the batch's folder.
+
+    The manifest is signed if the environment variable RCA_SIGNING_KEY is set.
 
     Parameters
     ----------
     batch
-        What came of the verification.
+        The verification.
     now
-        Its moment.
+        Its time.
 
     Returns
     -------
     Path or None
-        The page; None, and nothing is written, where only a part of the batch was verified.
+        The page; None, and nothing is written, if only a part of the batch was verified.
 
     Raises
     ------
     DataError
-        If the key for the signature is too short.
+        If the key is too short.
     OSError
         If the folder cannot be written.
     """
-    if not batch.whole:
+    if not batch.is_complete:
         return None
     key = read_key()
-    page = fill_template(
+    notes = {note for verification in batch.verifications for note in verification.not_covered}
+    page = render_template(
         "certificate.html.j2",
         title="Certificate",
         footer=f"Written by rca verify on {now:%Y-%m-%d at %H:%M} UTC.",
-        rows=[_row(batch.folder, verification) for verification in batch.verifications],
+        rows=[_describe_verification(batch.folder, verification) for verification in batch.verifications],
         counts=count_verdicts(batch.verifications),
         source=batch.source,
-        made=f"rca_lib {list_versions()['rca-lib']}, commit {read_commit() or 'unknown'}",
-        library=hash_library(),
+        software=f"rca_lib {list_versions()['rca-lib']}, commit {read_commit() or 'unknown'}",
+        library_hash=hash_library(),
         algorithm=ALGORITHM if key else "",
-        left=sorted({left for verification in batch.verifications for left in verification.not_covered} - {OF_TIME}),
-        of_time=OF_TIME,
-        planned=batch.planned,
+        time_note=TIME_NOTE,
+        not_covered=sorted(notes - {TIME_NOTE}),
+        has_plan=batch.has_plan,
     )
-    certificate = replace_page(batch.folder / CERTIFICATE, page)
+    certificate = write_file_atomically(batch.folder / CERTIFICATE_FILE, page)
     write_manifest(batch.folder, batch.verifications, source=batch.source, now=now, key=key)
     return certificate
 
 
-def _row(folder: Path, verification: Verification) -> dict[str, object]:
-    place = Path(verification.folder)
-    name = place.relative_to(folder).as_posix()
+def _describe_verification(batch_folder: Path, verification: Verification) -> dict[str, object]:
+    """Return a row of the certificate's table."""
+    folder = Path(verification.folder)
+    name = folder.relative_to(batch_folder).as_posix()
     try:
-        record = read_mapping_of(place / RECORD)
+        record = read_json_object(folder / RECORD_FILE)
     except DataError:
         record = {}
+    link = ""
+    if folder.exists():
+        link = quote("index.html" if name == "." else f"{name}/{PAGE_FILE}")
     return {
         "verification": verification,
-        "told": {key: str(record.get(key) or "")[:length] for key, length in (("fingerprint", 12), ("started", 10))},
-        "open": [check for check in verification.checks if check.outcome not in GOOD],
-        "link": quote("index.html" if name == "." else f"{name}/{PAGE}") if place.exists() else "",
+        "fingerprint": str(record.get("fingerprint") or "")[:FINGERPRINT_CHARS],
+        "started": str(record.get("started") or "")[:DATE_CHARS],
+        "open_checks": [check for check in verification.checks if check.outcome not in PASSING_OUTCOMES],
+        "link": link,
     }

@@ -1,7 +1,13 @@
-"""The kernels that notebooks run in: this Python, alone in a private folder, forked where that is possible.
+# Tested in tests/batch/test_worker.py.
+"""Kernels for unattended notebooks: this Python, in a private folder, forked from the worker where possible.
 
-A forked kernel starts with everything imported. It is forked before the process that runs the notebook has a second
-thread, and then waits to be told which connection file is its own.
+A kernel normally starts as a new Python process and imports everything again. A forked kernel is a copy of its worker,
+which has everything imported already (`fork_server`). The worker forks it before it has a second thread. The kernel
+then waits on a pipe for its orders: the connection file and the environment variables that Jupyter chose for it.
+
+Jupyter's API expects a kernel manager, a provisioner that launches the process, and an object like `subprocess.Popen`.
+These are `make_kernel_manager`, `ForkedProvisioner` and `ForkedKernel`. `FastKernelClient` shortens two waits of
+Jupyter's client that would cost each run a third of a second.
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ from typing import Any
 
 import zmq.asyncio
 from jupyter_client.asynchronous import AsyncKernelClient
+from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.jsonutil import json_default
 from jupyter_client.kernelspec import KernelSpec
 from jupyter_client.manager import AsyncKernelManager
@@ -30,25 +37,34 @@ from jupyter_client.session import json_packer
 
 from rca_lib.batch.processes import end_with_parent
 
-PACKER = f"--Session.packer={__name__}.pack"
-AGAIN = 0.005  # seconds until something is looked at once more
-COMMAND = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", PACKER]
+PACKER_OPTION = f"--Session.packer={__name__}.pack"
+KERNEL_COMMAND = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", PACKER_OPTION]
+POLL_SECONDS = 0.005  # seconds between two looks at a process or a socket
+REPLY_SECONDS = 1  # seconds to wait for one reply of a starting kernel before it is asked again
+OUTPUT_SECONDS = 0.2  # seconds to wait until the output channel of a starting kernel is connected
+LOG_FILE_MODE = 0o600
 
 
 class ForkedKernel:
-    """A forked kernel: the part of `subprocess.Popen` that `LocalProvisioner` uses, and `begin`."""
+    """A kernel forked from this process; offers what `LocalProvisioner` uses of `subprocess.Popen`, and `begin`."""
 
     stdin = stdout = stderr = None
 
     def __init__(self, log: Path) -> None:
-        """Fork; what the kernel prints past the notebook goes to `log`."""
-        orders, self._order = os.pipe()
+        """Fork the kernel, which then waits for `begin`.
+
+        Parameters
+        ----------
+        log
+            The file that receives what the kernel prints outside of notebook cells.
+        """
+        orders, self._orders = os.pipe()
         worker = os.getpid()
         self.returncode: int | None = None
         self.pid = os.fork()
         if not self.pid:
             try:
-                os.close(self._order)
+                os.close(self._orders)
                 _become_kernel(worker, orders, log)
             except BaseException:  # noqa: BLE001  nothing may return into the worker's stack
                 traceback.print_exc()
@@ -58,100 +74,118 @@ class ForkedKernel:
         os.close(orders)
 
     def begin(self, arguments: list[str], environment: dict[str, str]) -> None:
-        """Let it start on a connection file."""
-        # One that was killed meanwhile is found dead when it does not answer.
-        with suppress(BrokenPipeError), open(self._order, "w") as order:  # noqa: PTH123  a descriptor
-            json.dump([arguments, environment], order)
+        """Start the kernel with these command-line arguments and environment variables."""
+        # A kernel that was killed meanwhile will be noticed because it does not answer.
+        with suppress(BrokenPipeError), open(self._orders, "w") as orders:  # noqa: PTH123  a descriptor
+            json.dump([arguments, environment], orders)
 
     def poll(self) -> int | None:
-        """Return how it ended, None while it runs."""
+        """Return the exit code, None while the kernel runs."""
         if self.returncode is None:
-            ended, status = os.waitpid(self.pid, os.WNOHANG)
-            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+            process_id, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if process_id else None
         return self.returncode
 
     def wait(self) -> int:
-        """Wait for its end and return how it ended."""
-        while self.poll() is None:
-            time.sleep(AGAIN)
-        return self.poll()
+        """Wait for the end of the kernel and return its exit code."""
+        while (exit_code := self.poll()) is None:
+            time.sleep(POLL_SECONDS)
+        return exit_code
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal, if it still runs."""
+        """Send the kernel a signal if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the kernel."""
         self.send_signal(signal.SIGKILL)
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Ask the kernel to end."""
         self.send_signal(signal.SIGTERM)
 
 
 class ForkedProvisioner(LocalProvisioner):
-    """Gives a kernel manager the `ForkedKernel` that its kernel spec holds (registered as `rca-forked`)."""
+    """Launches the `ForkedKernel` in the metadata of a kernel spec (registered with Jupyter as `rca-forked`)."""
 
-    async def launch_kernel(self, cmd: list[str], **options: Any) -> dict[str, Any]:
-        """Let the kernel begin that waits."""
+    async def launch_kernel(self, cmd: list[str], **options: Any) -> KernelConnectionInfo:
+        """Start the waiting kernel and return its connection information."""
         kernel: ForkedKernel = self.kernel_spec.metadata["kernel_provisioner"]["kernel"]
         kernel.begin(cmd[cmd.index("-f") :], dict(options.get("env") or os.environ))
-        self.process, self.pid, self.pgid = kernel, kernel.pid, kernel.pid
+        self.process = kernel  # type: ignore[assignment]  # it offers what is used of Popen
+        self.pid = kernel.pid
+        self.pgid = kernel.pid
         return self.connection_info
 
     async def wait(self) -> int | None:
-        """Wait for the kernel's end."""
+        """Wait for the end of the kernel."""
         while await self.poll() is None:
-            await asyncio.sleep(AGAIN)
+            await asyncio.sleep(POLL_SECONDS)
         return await super().wait()
 
 
-class PromptClient(AsyncKernelClient):
-    """A kernel's client that loses no time: Jupyter's own waits .1 s to connect, and .2 s to hear nothing more."""
+class FastKernelClient(AsyncKernelClient):
+    """A kernel client without Jupyter's fixed waits: 0.1 s to reconnect, and 0.2 s for the end of earlier output."""
 
     def _context_default(self) -> zmq.asyncio.Context:
         self._created_context = True
         context = zmq.asyncio.Context()
-        context.reconnect_ivl = round(1000 * AGAIN)
+        context.reconnect_ivl = round(1000 * POLL_SECONDS)  # milliseconds
         return context
 
     async def wait_for_ready(self, timeout: float | None = None) -> None:
-        """Wait until the kernel has answered, and what it shows is heard; outputs are told apart by their request."""
+        """Wait until the kernel has replied once and its output channel is connected.
+
+        Outputs are matched to their request, so nothing has to be read to the end first.
+
+        Raises
+        ------
+        RuntimeError
+            If the kernel dies, or does not reply within `timeout` seconds.
+        """
         deadline = time.monotonic() + (timeout or math.inf)
         while time.monotonic() < deadline:
             self.kernel_info()
             with suppress(Empty):
-                await self.get_shell_msg(timeout=1)
-                await self.get_iopub_msg(timeout=0.2)
+                await self.get_shell_msg(timeout=REPLY_SECONDS)
+                await self.get_iopub_msg(timeout=OUTPUT_SECONDS)
                 return
             if not await self.is_alive():
                 raise RuntimeError("it died before it answered")
         raise RuntimeError(f"it did not answer within {timeout} s")
 
 
-def manage_kernel(kernel: ForkedKernel | None = None) -> type[AsyncKernelManager]:
-    """Return what Papermill takes as `kernel_manager_class`: for a forked kernel, or for one that starts cold.
+def make_kernel_manager(kernel: ForkedKernel | None = None) -> type[AsyncKernelManager]:
+    """Return a kernel manager class for Papermill's option `kernel_manager_class`.
 
-    Its sockets are files in a folder below the temporary one.
+    Parameters
+    ----------
+    kernel
+        The forked kernel to use; None (default) to start a new process.
+
+    Returns
+    -------
+    type
+        The class. Its sockets are files in a folder below `RCA_HOME`, where other users have no access.
     """
     metadata = {"kernel_provisioner": {"provisioner_name": "rca-forked", "kernel": kernel}} if kernel else {}
-    spec = KernelSpec(argv=COMMAND, display_name="Python 3", language="python", metadata=metadata)
+    spec = KernelSpec(argv=KERNEL_COMMAND, display_name="Python 3", language="python", metadata=metadata)
 
     class Manager(AsyncKernelManager):
         kernel_spec = spec
-        client_factory = PromptClient
+        client_factory = FastKernelClient
 
         def __init__(self, **options: Any) -> None:
-            place = tempfile.mkdtemp(dir=os.environ["RCA_HOME"])
-            sockets = {"transport": "ipc", "ip": f"{place}/s"} if os.name == "posix" else {}
-            super().__init__(connection_file=f"{place}/kernel.json", **sockets, **options)
+            folder = tempfile.mkdtemp(dir=os.environ["RCA_HOME"])
+            sockets = {"transport": "ipc", "ip": f"{folder}/s"} if os.name == "posix" else {}
+            super().__init__(connection_file=f"{folder}/kernel.json", **sockets, **options)
 
     return Manager
 
 
 def pack(message: object) -> bytes:
-    """Return a message as JSON; a lone surrogate, which would take the message with it, becomes "?"."""
+    """Return a message as JSON. A lone surrogate, which JSON cannot transmit, becomes "?"."""
     try:
         return json_packer(message)
     except UnicodeEncodeError:
@@ -159,34 +193,36 @@ def pack(message: object) -> bytes:
 
 
 def _become_kernel(worker: int, orders: int, log: Path) -> None:
-    os.setsid()  # a group of its own: what is sent to the kernel reaches what it started
+    """Turn the forked process into a kernel; never returns."""
+    os.setsid()  # its own process group, so that a signal to the kernel reaches its children too
     end_with_parent(worker)
-    _redirect(log)
-    with open(orders) as order:
-        told = order.read()
-    if not told:
+    _redirect_standard_streams(log)
+    with open(orders) as pipe:
+        text = pipe.read()
+    if not text:
         os._exit(0)
-    arguments, environment = json.loads(told)
+    arguments, environment = json.loads(text)
     os.environ.clear()
     os.environ.update(environment)
-    sys.modules["numpy"].random.seed()  # or all forks would draw the same
+    sys.modules["numpy"].random.seed()  # otherwise all forks would draw the same random numbers
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     sys.argv = ["ipykernel_launcher", *arguments]
     from ipykernel.kernelapp import IPKernelApp
 
-    # ipykernel reads whose child it is when it is imported, which was long ago; so does what shows figures whose shell.
+    # ipykernel was imported by another process: the id of its parent and its shell for figures must be set again.
     kernel = IPKernelApp.instance()
     kernel.initialize([*arguments, f"--IPKernelApp.parent_handle={worker}"])
-    kernel.shell.enable_matplotlib("inline")
+    shell: Any = kernel.shell
+    shell.enable_matplotlib("inline")
     kernel.start()
     os._exit(0)
 
 
-def _redirect(log: Path) -> None:
-    written = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((nothing, 0), (written, 1), (written, 2)):
+def _redirect_standard_streams(log: Path) -> None:
+    log_descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, LOG_FILE_MODE)
+    null_descriptor = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((null_descriptor, 0), (log_descriptor, 1), (log_descriptor, 2)):
         os.dup2(source, target)
-    os.close(written)
-    os.close(nothing)
+    os.close(log_descriptor)
+    os.close(null_descriptor)

@@ -1,4 +1,13 @@
-"""Folders that one process holds at a time, for as long as it lives and no longer."""
+"""Folders that only one process may use at a time, and private temporary folders that are always cleaned up.
+
+filelock locks a file in the folder. The operating system releases the lock when its process ends, so a killed process
+blocks nobody. What filelock does not offer is added here: the lock file contains the id of the process that holds it,
+for the error message, and a private folder is locked before it is visible.
+
+A private folder is locked by its owner: a later process that can lock it knows that the owner is dead, removes the
+folder, and kills the processes that belong to it. These are recognised by the environment variable `RCA_HOME`, which
+survives even if the processes in between were killed.
+"""
 
 from __future__ import annotations
 
@@ -8,82 +17,106 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TextIO
 
-from rca_lib.batch.processes import end_named
+from filelock import FileLock, Timeout
 
-try:
-    import fcntl
-except ImportError:  # Windows: nothing is held there
-    fcntl = None
+from rca_lib.batch.processes import kill_processes
 
-LOCK = ".lock"
-HOME = "RCA_HOME"  # the environment variable by which the processes of a private folder are known
-LONGEST = 60  # characters of the temporary folder's path: a socket's may have 107
+LOCK_FILE = ".lock"
+HOME_VARIABLE = "RCA_HOME"  # environment variable with the private folder that a process belongs to
+PRIVATE_PREFIX = "rca-run-"
+MAX_TEMP_PATH_CHARS = 60  # sockets lie below the temporary folder, and the path of a socket may have 107 characters
 
 
 @contextmanager
-def hold(folder: Path) -> Iterator[None]:
-    """Hold a folder; it is made if it is not there. The system lets go when this process ends, however it ends.
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Lock a folder against other processes; it is created if it does not exist.
+
+    Parameters
+    ----------
+    folder
+        The folder.
+
+    Yields
+    ------
+    None
+        The folder is locked until the context is left.
 
     Raises
     ------
     ValueError
-        If another process holds it, or it cannot be written.
+        If another process holds the folder, or it cannot be written.
     """
+    lock = _create_lock(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        opened = _open(folder / LOCK, "a+")
+        lock.acquire(blocking=False)
+    except Timeout:
+        owner = _read_owner(folder) or "?"
+        raise ValueError(f"{folder} is in use by process {owner}: wait until it has ended, or stop it") from None
     except OSError as problem:
         raise ValueError(f"{folder} cannot be written: {problem.strerror}") from None
-    with opened as lock:
-        if not _take(lock):
-            lock.seek(0)
-            raise ValueError(f"{folder} is in use by process {lock.read() or '?'}: wait until it has ended, or stop it")
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    try:
         yield
+    finally:
+        lock.release()
 
 
 @contextmanager
-def private_folder() -> Iterator[Path]:
-    """Make a temporary folder of this process alone; clear away those that killed processes left.
+def create_private_folder() -> Iterator[Path]:
+    """Create a temporary folder for this process, and remove the folders that killed processes left behind.
 
-    Processes whose environment has `RCA_HOME` at the folder's path belong to it, and go with it.
+    Processes that were started with `RCA_HOME` set to the folder are killed when the folder is removed.
+
+    Yields
+    ------
+    Path
+        The folder.
     """
-    place = tempfile.gettempdir() if len(tempfile.gettempdir()) <= LONGEST else "/tmp"
-    for left in Path(place).glob("rca-run-*/"):
-        _clear(left)
-    fresh = Path(tempfile.mkdtemp(prefix=".rca-run-", dir=place))
-    with hold(fresh):
-        # Only what is held has a name that others look at.
-        folder = fresh.rename(fresh.with_name(fresh.name[1:]))
+    parent = Path(tempfile.gettempdir())
+    if len(str(parent)) > MAX_TEMP_PATH_CHARS:
+        parent = Path("/tmp")
+    for folder in parent.glob(f"{PRIVATE_PREFIX}*/"):
+        _remove_if_abandoned(folder)
+    # The folder gets its visible name only once it is locked; until then no other process looks at it.
+    hidden = Path(tempfile.mkdtemp(prefix=f".{PRIVATE_PREFIX}", dir=parent))
+    with lock_folder(hidden):
+        folder = hidden.rename(hidden.with_name(hidden.name[1:]))
         try:
             yield folder
         finally:
-            end_named(f"{HOME}={folder}")  # what a process left whose parents were killed
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove_with_processes(folder)
 
 
-def _open(file: Path, mode: str) -> TextIO:
-    # The file is emptied: a link planted in its place must not lead to somebody's.
-    flag = getattr(os, "O_NOFOLLOW", 0)
-    return open(file, mode, opener=lambda path, flags: os.open(path, flags | flag, 0o666))
+def _create_lock(folder: Path) -> FileLock:
+    """Return the lock of a folder. filelock never opens a lock file through a link that somebody put in its place."""
+    return FileLock(folder / LOCK_FILE, on_acquired=_write_owner)
 
 
-def _clear(folder: Path) -> None:
-    with suppress(OSError), _open(folder / LOCK, "r+") as lock:
-        if _take(lock):
-            end_named(f"{HOME}={folder}")
-            shutil.rmtree(folder, ignore_errors=True)
+def _write_owner(descriptor: int) -> None:
+    os.ftruncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
 
 
-def _take(lock: TextIO) -> bool:
-    if fcntl is None:
-        return True
+def _read_owner(folder: Path) -> str:
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
+        return (folder / LOCK_FILE).read_text()
+    except OSError:  # Windows does not let others read a locked file
+        return ""
+
+
+def _remove_if_abandoned(folder: Path) -> None:
+    if not (folder / LOCK_FILE).is_file():  # every private folder has a lock before it is visible
+        return
+    lock = _create_lock(folder)
+    with suppress(OSError):  # its owner is alive, or the folder belongs to another user
+        lock.acquire(blocking=False)
+        try:
+            _remove_with_processes(folder)
+        finally:
+            lock.release()
+
+
+def _remove_with_processes(folder: Path) -> None:
+    kill_processes(HOME_VARIABLE, str(folder))
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,9 @@
-"""Processes that leave nothing behind: they end with their parent, and end all that they started."""
+"""Process trees that leave nothing behind: children end with their parent, and a parent ends all its descendants.
+
+psutil finds children and processes by their environment. Two requests to the kernel have no counterpart in psutil or
+the standard library and go through `prctl` (Linux only): the signal that a process receives when its parent dies, and
+adopting descendants whose own parent is gone. Elsewhere these two do nothing.
+"""
 
 from __future__ import annotations
 
@@ -8,77 +13,111 @@ import signal
 import sys
 from collections.abc import Collection
 from contextlib import suppress
-from pathlib import Path
 
-END_WITH_PARENT, ADOPT_ORPHANS = 1, 36  # of Linux' prctl(2)
+import psutil
+
+PR_SET_PDEATHSIG = 1  # option of prctl(2): the signal that is sent when the parent dies
+PR_SET_CHILD_SUBREAPER = 36  # option of prctl(2): orphaned descendants become children of this process
 
 
 def end_with_parent(parent: int) -> None:
-    """Let the system kill this process when its parent, the process `parent`, is gone, however that ends (Linux)."""
-    _control(END_WITH_PARENT, signal.SIGKILL)
-    if os.getppid() != parent:  # it was gone before it was asked for
+    """Have the system kill this process as soon as its parent ends, for whatever reason (Linux).
+
+    Parameters
+    ----------
+    parent
+        The process id of the parent.
+    """
+    _call_prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # the parent ended before the request
         os._exit(1)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of every process below this one whose own parent is gone (Linux)."""
-    _control(ADOPT_ORPHANS, 1)
+    """Become the parent of every descendant whose own parent ends (Linux)."""
+    _call_prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
-def end_children(besides: Collection[int] = ()) -> None:
-    """Kill the children of this process, those that it adopted included, and wait until they are gone.
+def kill_children(keep: Collection[int] = ()) -> None:
+    """Kill the children of this process and wait until they have ended.
 
-    With `adopt_orphans` this reaches a process that was meant to outlive its parent too. Nothing is done where the
-    system does not list children (anywhere but on Linux).
+    After `adopt_orphans` this includes processes that were detached in order to outlive their parent: killing a child
+    turns its own children into children of this process, until none is left.
+
+    Parameters
+    ----------
+    keep
+        Process ids of children that stay.
     """
-    while children := set(_children()) - set(besides):
+    this_process = psutil.Process()
+    while children := [child for child in _list_children(this_process) if child.pid not in keep]:
         for child in children:
-            with suppress(ProcessLookupError):
-                os.kill(child, signal.SIGKILL)
-        for child in children:
-            with suppress(ChildProcessError):
-                os.waitpid(child, 0)
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        psutil.wait_procs(children)
 
 
-def list_named(words: str, *, exact: bool = False) -> list[int]:
-    """Return the other processes in whose first environment a variable starts with these words (Linux).
+def _list_children(process: psutil.Process) -> list[psutil.Process]:
+    """Return the children of a process.
 
-    `words` read as `NAME=value`. Where `exact`, the variable has no more than these words.
+    psutil reads the state of every process. It raises an IndexError if one of them ends between opening and reading its
+    state, which is then empty. The next attempt does not meet that process again.
     """
-    sought, found = words.encode(), []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with suppress(OSError):  # it has just ended, or is somebody else's
-            variables = environment.read_bytes().split(b"\0")
-            if sought in variables or (not exact and any(one.startswith(sought) for one in variables)):
-                found.append(int(environment.parent.name))
-    return [process for process in found if process != os.getpid()]
+    while True:
+        with suppress(IndexError):
+            return process.children()
 
 
-def end_named(words: str) -> None:
-    """Kill the other processes in whose first environment a variable is exactly `NAME=value`."""
-    for process in list_named(words, exact=True):
+def find_processes(variable: str, value: str, *, match_prefix: bool = False) -> list[int]:
+    """Return the ids of the other processes that were started with this environment variable.
+
+    Parameters
+    ----------
+    variable
+        The name of the environment variable.
+    value
+        Its value at the start of the process.
+    match_prefix
+        Whether `value` is only the beginning of the value; False by default.
+
+    Returns
+    -------
+    list of int
+        Process ids, without that of this process.
+    """
+    process_ids = []
+    for process in psutil.process_iter():
+        try:
+            actual = process.environ().get(variable)
+        except (psutil.Error, OSError, IndexError):  # it has just ended, or belongs to another user
+            continue
+        if actual is None or process.pid == os.getpid():
+            continue
+        if actual == value or (match_prefix and actual.startswith(value)):
+            process_ids.append(process.pid)
+    return process_ids
+
+
+def kill_processes(variable: str, value: str) -> None:
+    """Kill the other processes that were started with exactly this value of an environment variable."""
+    for process_id in find_processes(variable, value):
         with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+            os.kill(process_id, signal.SIGKILL)
 
 
 def limit_memory(megabytes: int) -> None:
-    """Let this process and those it starts take no more memory than this each: what asks for more gets a MemoryError.
+    """Limit the data segment of this process and of each process that it starts; beyond it comes a MemoryError.
 
-    Counted are the pages that are its own or may become so; nothing is limited on Windows.
+    The limit counts pages that are private to the process. It is set with the standard library, which offers it on all
+    POSIX systems (psutil only on Linux). Windows has no such limit.
     """
     with suppress(ImportError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
+        limit_bytes = megabytes << 20
+        resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))
 
 
-def _control(option: int, argument: int) -> None:
+def _call_prctl(option: int, argument: int) -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, argument, 0, 0, 0)
-
-
-def _children() -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()]
-    except OSError:
-        return []

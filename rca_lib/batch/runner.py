@@ -1,10 +1,19 @@
-"""Run the grid: a few workers at the same time, each in processes of its own; reports published whole or not at all."""
+"""Run the notebooks of a batch: several at the same time, each in its own processes, each report replaced whole.
+
+Every run has a thread in this process. The thread decides whether the run is due, takes a worker from the pool, passes
+it the job, and enforces the deadline. Two kinds of order are kept. Runs of a stage start when those of the previous
+stages have ended. Within a stage, a run may start before the report of its previous period is finished, and waits for
+it only before it is published.
+
+A worker whose process was killed, or whose kernel did not start, gets a second attempt. An error in a cell does not. If
+no worker could publish a page, the runner publishes a failure page itself, so each run ends with a record.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,24 +21,30 @@ from pathlib import Path
 from threading import Event, Semaphore, Timer
 from typing import Any
 
-from rca_lib.batch.blotting import find_secrets
-from rca_lib.batch.grid import Run
-from rca_lib.batch.locks import HOME, private_folder
-from rca_lib.batch.publishing import keep_before, publish, sweep, write_failure
-from rca_lib.batch.records import Failure, Outcome, find_reason, list_inputs, read_outcome
-from rca_lib.batch.workers import ENDS_WITHIN, Workers
+from rca_lib.batch.locks import HOME_VARIABLE, create_private_folder
+from rca_lib.batch.publishing import clean_run_folder, publish_report, render_failure_page, save_previous_claims
+from rca_lib.batch.redaction import find_secrets
+from rca_lib.batch.run_grid import Run
+from rca_lib.batch.run_records import Failure, RunOutcome, find_rerun_reason, hash_run_inputs, read_outcome
+from rca_lib.batch.worker_pool import SHUTDOWN_SECONDS, Worker, WorkerPool
 
-HANDED_ON = ("PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "TMPDIR", "TEMP", "LANG", "LC_ALL", "PYTHONPATH")
-FIXED = {
-    **dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "NUMEXPR_NUM_THREADS"), "1"),
-    **{"PYTHONHASHSEED": "0", "TZ": "UTC", "SOURCE_DATE_EPOCH": "315532800", "PYDEVD_DISABLE_FILE_VALIDATION": "1"},
-    "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a forked kernel would come too late to choose it
+PASSED_VARIABLES = ("PATH", "HOME", "USERPROFILE", "SYSTEMROOT", "TMPDIR", "TEMP", "LANG", "LC_ALL", "PYTHONPATH")
+FIXED_VARIABLES = {
+    "OPENBLAS_NUM_THREADS": "1",  # several threads in each of several processes only wait for one another
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "NUMEXPR_NUM_THREADS": "1",
+    "PYTHONHASHSEED": "0",
+    "TZ": "UTC",
+    "SOURCE_DATE_EPOCH": "315532800",  # 1980-01-01, the date inside figures and workbooks
+    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # a forked kernel could not choose it any more
 }
-ATTEMPTS = 2  # where a process was killed or did not start
-LOST = Failure("Killed", "the process of this run was killed; it may have needed more memory than there is")
+MAX_ATTEMPTS = 2  # attempts if a process was killed or did not start
+KILLED_FAILURE = Failure("Killed", "the process of this run was killed; it may have needed more memory than there is")
 
 
-def run_grid(
+def run_notebooks(
     runs: Sequence[Run],
     out: Path,
     *,
@@ -37,22 +52,40 @@ def run_grid(
     force: bool = False,
     cold: bool = False,
     environment: Sequence[str] = (),
-    on_progress: Callable[[Outcome], object] = lambda _: None,
-) -> tuple[Outcome, ...]:
-    """Run notebooks into `out`, one folder for each; return how each ended, in the order of the runs.
+    on_progress: Callable[[RunOutcome], object] = lambda _: None,
+) -> tuple[RunOutcome, ...]:
+    """Run notebooks and write a report folder for each.
 
-    A folder holds the whole earlier or the whole new report, whatever stops the run; `workers` run at the same time.
-    A report of the same notebook, parameters, data, library and packages stands, unless `force`. A run whose process
-    is killed or does not start is tried once more; an error in a cell is not. Kernels are forks of one process that has
-    imported everything, unless `cold` or where nothing can be forked: the reports are the same to the byte.
+    A folder contains the whole previous or the whole new report at any time, whatever stops the batch.
 
-    Notebooks read those environment variables that `environment` names; their values are blotted out of what is
-    written. `on_progress` is called with each outcome as it comes.
+    Parameters
+    ----------
+    runs
+        The runs.
+    out
+        The batch's folder.
+    workers
+        The number of notebooks that run at the same time.
+    force
+        Also run what is up to date. Without it, a report of the same notebook, parameters, data, library and packages
+        is kept.
+    cold
+        Start workers and kernels as new processes. By default they are forks of one process that has imported
+        everything. The reports are the same to the byte.
+    environment
+        The names of environment variables that notebooks may read. Their values are redacted in all files.
+    on_progress
+        Called with each outcome.
+
+    Returns
+    -------
+    tuple of RunOutcome
+        In the order of the runs.
 
     Raises
     ------
     ValueError
-        If two runs share a folder or a named environment variable is not set.
+        If two runs have the same folder, or a named environment variable is not set.
     """
     unset = [name for name in environment if name not in os.environ]
     if unset:
@@ -60,107 +93,171 @@ def run_grid(
     if len({run.folder for run in runs}) < len(runs):
         raise ValueError("two runs have the same folder")
     secrets = find_secrets(os.environ[name] for name in environment)
-    kept_names = [name for name in (*HANDED_ON, *environment) if name in os.environ]
-    variables = {name: os.environ[name] for name in kept_names} | FIXED
-    outcomes: dict[str, Outcome] = {}
-    with _swept(runs, out), private_folder() as home, ThreadPoolExecutor(max(1, workers) + 1) as threads:
-        variables |= {HOME: str(home), "IPYTHONDIR": str(home)}
-        with Workers(home, variables, warm=not cold) as staff:
-            running, ended = Semaphore(max(1, workers)), {run.folder: Event() for run in runs}
-            job = _Job(out, staff, force, secrets, running, ended)
-            try:
-                for stage in sorted({run.stage for run in runs}):
-                    # By period: what a report waits for must not stand behind it.
-                    due = sorted((run for run in runs if run.stage == stage), key=lambda run: run.period or "")
-                    made = [threads.submit(job.make, run) for run in due]
-                    for outcome in map(Future.result, as_completed(made)):
-                        outcomes[outcome.run.folder] = outcome
-                        on_progress(outcome)
-            finally:
-                threads.shutdown(wait=False, cancel_futures=True)
+    passed = {name: os.environ[name] for name in (*PASSED_VARIABLES, *environment) if name in os.environ}
+    max_running = max(1, workers)
+    with (
+        _clean_folders(runs, out),
+        create_private_folder() as home,
+        ThreadPoolExecutor(max_running + 1) as threads,
+    ):
+        variables = passed | FIXED_VARIABLES | {HOME_VARIABLE: str(home), "IPYTHONDIR": str(home)}
+        with WorkerPool(home, variables, use_forks=not cold) as pool:
+            events = {run.folder: Event() for run in runs}
+            batch = _RunExecutor(out, pool, force, secrets, Semaphore(max_running), events)
+            return _run_stages(runs, batch, threads, on_progress)
+
+
+def _run_stages(
+    runs: Sequence[Run],
+    batch: _RunExecutor,
+    threads: ThreadPoolExecutor,
+    on_progress: Callable[[RunOutcome], object],
+) -> tuple[RunOutcome, ...]:
+    outcomes: dict[str, RunOutcome] = {}
+    try:
+        for stage in sorted({run.stage for run in runs}):
+            # In order of periods: a run must not wait for one that has no thread yet.
+            stage_runs = sorted((run for run in runs if run.stage == stage), key=lambda run: run.period or "")
+            futures = [threads.submit(batch.execute, run) for run in stage_runs]
+            for future in as_completed(futures):
+                outcome = future.result()
+                outcomes[outcome.run.folder] = outcome
+                on_progress(outcome)
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
     return tuple(outcomes[run.folder] for run in runs)
 
 
 @contextmanager
-def _swept(runs: Sequence[Run], out: Path) -> Iterator[None]:
-    def sweep_all() -> None:
-        for run in runs:
-            with suppress(OSError):  # what cannot be written is told by the run itself
-                sweep(run, out)
+def _clean_folders(runs: Sequence[Run], out: Path) -> Iterator[None]:
+    """Remove unfinished reports before the batch, and after it in case it was stopped."""
 
-    sweep_all()
+    def clean_all() -> None:
+        for run in runs:
+            with suppress(OSError):  # a folder that cannot be written is reported by its own run
+                clean_run_folder(run, out)
+
+    clean_all()
     try:
         yield
-    finally:  # a batch that was stopped leaves no report half made
-        sweep_all()
+    finally:
+        clean_all()
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """What all runs share: so many notebooks may be `running`; `ended` says of each folder that its report stays."""
+class _RunExecutor:
+    """Executes single runs, each in a thread of the caller.
+
+    Attributes
+    ----------
+    out
+        The batch's folder.
+    pool
+        The pool of workers.
+    force
+        Whether runs that are up to date are run, too.
+    secrets
+        The texts to redact.
+    slots
+        Limits how many notebooks run at the same time.
+    finished
+        Per folder, an event that is set once its report will not change any more.
+    """
 
     out: Path
-    staff: Workers
+    pool: WorkerPool
     force: bool
     secrets: tuple[str, ...]
-    running: Semaphore
-    ended: Mapping[str, Event]
+    slots: Semaphore
+    finished: Mapping[str, Event]
 
-    def make(self, run: Run) -> Outcome:
-        """Return how the run ended, or that its report stands."""
+    def execute(self, run: Run) -> RunOutcome:
+        """Run a notebook if it is due, and return the outcome."""
         try:
-            due = self.force or find_reason(run, self.out, list_inputs(run, self.out))
-            # It may stand only until the report of the period before is made anew.
-            if due or find_reason(run, self.out, self._final_inputs(run)):
-                return self._run(run)
+            is_due = self.force or find_rerun_reason(run, self.out, hash_run_inputs(run, self.out))
+            # If it is not due now, it may be once the report of the previous period is finished.
+            if is_due or find_rerun_reason(run, self.out, self._hash_final_inputs(run)):
+                return self._run_with_retry(run)
             return read_outcome(run, self.out, kept=True)
-        except OSError as problem:  # its notebook is gone, or no process can be started: the others go on
-            if self.staff.closed:
+        except OSError as problem:  # the notebook is missing, or no process can be started; other runs continue
+            if self.pool.is_closed:
                 raise
-            return Outcome(run, "failed", 0.0, str(Failure(type(problem).__name__, str(problem))))
+            return RunOutcome(run, "failed", 0.0, str(Failure(type(problem).__name__, str(problem))))
         finally:
-            self.ended[run.folder].set()
+            self.finished[run.folder].set()
 
-    def _run(self, run: Run) -> Outcome:
-        started, attempt, failure = datetime.now(UTC), 1, None
-        for attempt in range(1, ATTEMPTS + 1):
+    def _run_with_retry(self, run: Run) -> RunOutcome:
+        started = datetime.now(UTC)
+        attempt = 1
+        while True:
             answer = self._attempt(run, attempt)
             if "published" in answer:
                 return read_outcome(run, self.out)
             failure = Failure(**answer["failure"])
-            if not answer["again"]:
-                break
+            if attempt == MAX_ATTEMPTS or not answer["again"]:
+                return self._publish_failure(run, failure, started, attempt)
+            attempt += 1
+
+    def _publish_failure(self, run: Run, failure: Failure, started: datetime, attempt: int) -> RunOutcome:
+        """Publish a failure that the worker could not publish itself."""
         try:
-            new = sweep(run, self.out)
-            new.mkdir(parents=True)
-            inputs = self._final_inputs(run)
-            keep_before(run, new, inputs)
-            told = {"inputs": inputs, "started": started, "seconds": 0.0, "attempt": attempt}
-            publish(run, new, write_failure(run, failure), failure, **told)
+            work_folder = clean_run_folder(run, self.out)
+            work_folder.mkdir(parents=True)
+            inputs = self._hash_final_inputs(run)
+            save_previous_claims(run, work_folder, inputs)
+            page = render_failure_page(run, failure)
+            publish_report(
+                run, work_folder, page, failure, inputs=inputs, started=started, seconds=0.0, attempt=attempt
+            )
             return read_outcome(run, self.out)
-        except OSError as unwritten:
-            sweep(run, self.out)
-            return Outcome(run, "failed", 0.0, f"{failure}; and the report cannot be written: {unwritten}")
+        except OSError as problem:
+            clean_run_folder(run, self.out)
+            return RunOutcome(run, "failed", 0.0, f"{failure}; and the report cannot be written: {problem}")
 
     def _attempt(self, run: Run, attempt: int) -> dict[str, Any]:
-        told = asdict(run) | {"notebook": str(run.notebook)}
-        job = {"run": told, "out": str(self.out), "attempt": attempt, "secrets": self.secrets, "parent": os.getpid()}
-        late = Event()
-        with ExitStack() as slot, ExitStack() as life:
-            slot.enter_context(self.running)
-            worker = life.enter_context(self.staff.start())
-            timer = Timer(run.deadline_seconds + ENDS_WITHIN, lambda: (late.set(), worker.stop()))
-            timer.daemon = True
-            timer.start()
-            answer = worker.ask(job)
-            timer.cancel()
-            slot.close()  # what is left takes little, and may have to wait for the period before: the next may run
-            if answer == "executed":
-                answer = worker.ask(self._final_inputs(run))
-        lost = Failure("Deadline", f"the run took longer than {run.deadline_seconds} s") if late.is_set() else LOST
-        return answer or {"failure": asdict(lost), "again": not late.is_set()}
+        """Run a notebook once and return the worker's last answer, or a failure if the worker was killed."""
+        is_late = Event()
+        with ExitStack() as slot:
+            slot.enter_context(self.slots)
+            with self.pool.start() as worker:
+                timer = _start_deadline_timer(run, worker, is_late)
+                answer = worker.ask(self._describe_job(run, attempt))
+                timer.cancel()
+                # Publishing takes little, and may wait for the report of the previous period: another run may start.
+                slot.close()
+                if answer == "executed":
+                    answer = worker.ask(self._hash_final_inputs(run))
+        if answer:
+            return answer
+        if is_late.is_set():
+            failure = Failure("Deadline", f"the run took longer than {run.deadline_seconds} s")
+            return {"failure": asdict(failure), "again": False}
+        return {"failure": asdict(KILLED_FAILURE), "again": True}
 
-    def _final_inputs(self, run: Run) -> dict[str, str]:
-        if run.before in self.ended:
-            self.ended[run.before].wait()
-        return list_inputs(run, self.out)
+    def _describe_job(self, run: Run, attempt: int) -> dict[str, Any]:
+        return {
+            "run": asdict(run) | {"notebook": str(run.notebook)},
+            "out": str(self.out),
+            "attempt": attempt,
+            "secrets": self.secrets,
+            "parent": os.getpid(),
+        }
+
+    def _hash_final_inputs(self, run: Run) -> dict[str, str]:
+        """Hash the inputs of a run once the report of its previous period is finished."""
+        if run.before in self.finished:
+            self.finished[run.before].wait()
+        return hash_run_inputs(run, self.out)
+
+
+def _start_deadline_timer(run: Run, worker: Worker, is_late: Event) -> Timer:
+    """Stop a worker that does not enforce its deadline itself, for example because it was halted."""
+
+    def stop_worker() -> None:
+        is_late.set()
+        worker.stop()
+
+    timer = Timer(run.deadline_seconds + SHUTDOWN_SECONDS, stop_worker)
+    timer.daemon = True
+    timer.start()
+    return timer

@@ -1,7 +1,11 @@
-"""The signed record of a verification: what was verified, with a hash of every file, so that later changes show.
+"""The signed manifest of a verification: its results and a hash of every file, so that later changes are detected.
 
-The signature is an HMAC-SHA256 (RFC 2104) with a key that whoever signs and whoever checks both hold. It says that the
-record was written by somebody who holds the key; it does not say who, and whoever can check it could have written it.
+The signature is an HMAC-SHA256 (RFC 2104) with a key that the signer and the checker share. It proves that somebody who
+holds the key wrote the manifest. It does not prove who: everybody who can check it could have written it.
+
+References
+----------
+Krawczyk, Bellare and Canetti (1997), "HMAC: Keyed-Hashing for Message Authentication", RFC 2104.
 """
 
 from __future__ import annotations
@@ -15,49 +19,57 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from rca_lib.batch.job import MANIFEST, STORE
-from rca_lib.batch.records import RECORD, hash_file, hash_library, list_versions, read_commit
+from rca_lib.batch.batch_run import MANIFEST_FILE
+from rca_lib.batch.run_records import RECORD_FILE, hash_library, list_versions, read_commit
 from rca_lib.findings import DataError
-from rca_lib.reporting.html import replace_page
-from rca_lib.reporting.verification import Check, Verification, read_mapping_of
+from rca_lib.io.hashing import compute_sha256
+from rca_lib.reporting.html import write_file_atomically
+from rca_lib.reporting.missing_data import STORE_FOLDER
+from rca_lib.reporting.verification import CheckOutcome, Verification, VerificationCheck, read_json_object
 
-KEY = "RCA_SIGNING_KEY"
-SHORTEST = 16  # bytes of a key: below, it can be guessed
+KEY_VARIABLE = "RCA_SIGNING_KEY"
+MIN_KEY_BYTES = 16  # a shorter key can be guessed
 ALGORITHM = "HMAC-SHA256"
+KEY_HINT = 'use a random one: python -c "import secrets; print(secrets.token_hex(32))"'
+OUTCOMES_BY_VERDICT: dict[str, CheckOutcome] = {"verified": "exact", "not checkable": "not checkable"}
 
 
 def read_key() -> bytes | None:
-    """Return the key for signatures from the environment variable RCA_SIGNING_KEY, None where it is not set.
+    """Return the signing key from the environment variable RCA_SIGNING_KEY; None if it is not set.
 
     Raises
     ------
     DataError
-        If it has fewer than 16 bytes. The message does not hold the key.
+        If the key has fewer than `MIN_KEY_BYTES` bytes. The message does not contain it.
     """
-    key = os.environ.get(KEY, "").encode("utf-8", "surrogateescape")
-    if key and len(key) < SHORTEST:
-        hint = 'take a random one: python -c "import secrets; print(secrets.token_hex(32))"'
-        raise DataError(f"{KEY} has fewer than {SHORTEST} bytes", mend=hint)
+    key = os.environ.get(KEY_VARIABLE, "").encode("utf-8", "surrogateescape")
+    if key and len(key) < MIN_KEY_BYTES:
+        raise DataError(f"{KEY_VARIABLE} has fewer than {MIN_KEY_BYTES} bytes", hint=KEY_HINT)
     return key or None
 
 
 def write_manifest(
     folder: Path, verifications: Sequence[Verification], *, source: str, now: datetime, key: bytes | None
 ) -> Path:
-    """Write what was verified beside a certificate, signed where there is a key.
+    """Write the manifest of a verification, signed if there is a key.
 
     Parameters
     ----------
     folder
-        The batch's folder; its certificate stands there already.
+        The batch's folder, which already contains the certificate.
     verifications
-        What came of each report.
+        The result of each report.
     source
-        What they were derived from, in words.
+        What the reports were derived from, in words.
     now
-        The moment of the verification.
+        The time of the verification.
     key
-        The key, or None for a record without a signature.
+        The key; None for a manifest without a signature.
+
+    Returns
+    -------
+    Path
+        The file.
     """
     manifest = {
         "time": now.isoformat(timespec="seconds"),
@@ -65,20 +77,20 @@ def write_manifest(
         "library": hash_library(),
         "version": list_versions()["rca-lib"],
         "commit": read_commit(),
-        "reports": [_tell(folder, verification) for verification in verifications],
+        "reports": [_describe_report(folder, verification) for verification in verifications],
         "files": dict(_hash_files(folder)),
     }
-    signature = {"algorithm": ALGORITHM, "value": sign(manifest, key)} if key else None
+    signature = {"algorithm": ALGORITHM, "value": sign_manifest(manifest, key)} if key else None
     text = json.dumps({"manifest": manifest, "signature": signature}, indent=1) + "\n"
-    return replace_page(folder / MANIFEST, text)
+    return write_file_atomically(folder / MANIFEST_FILE, text)
 
 
-def sign(manifest: object, key: bytes) -> str:
-    """Return the HMAC-SHA256 of a manifest in its canonical form: JSON with sorted keys, no blanks, ASCII only.
+def sign_manifest(manifest: object, key: bytes) -> str:
+    """Return the HMAC-SHA256 of a manifest in canonical form: JSON with sorted keys, no blanks, ASCII only.
 
     Examples
     --------
-    >>> sign({"b": 1, "a": "ä"}, b"k" * 16) == sign({"a": "ä", "b": 1}, b"k" * 16)
+    >>> sign_manifest({"b": 1, "a": "ä"}, b"k" * 16) == sign_manifest({"a": "ä", "b": 1}, b"k" * 16)
     True
     """
     canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
@@ -86,34 +98,54 @@ def sign(manifest: object, key: bytes) -> str:
 
 
 def check_signature(folder: Path) -> Verification:
-    """Check the signed record of a batch: the signature, and whether every file is still the one that was verified.
+    """Check the signed manifest of a batch: the signature, and whether each file is still the one that was verified.
 
-    Nothing is derived again. What the record says of the reports is handed on: one that was not verified then is
-    "wrong" here, too.
+    Nothing is derived again. The verdicts of the manifest are repeated: a report that was not verified then is "wrong"
+    here, too.
+
+    Parameters
+    ----------
+    folder
+        The batch's folder.
+
+    Returns
+    -------
+    Verification
+        A check of the signature, and one per file of the manifest.
 
     Raises
     ------
     DataError
-        If there is no record or no key.
+        If there is no manifest or no key.
     """
     key = read_key()
     if key is None:
-        raise DataError(f"{KEY} is not set", mend="set it to the key that the certificate was signed with")
-    if not (folder / MANIFEST).exists():
-        raise DataError(f"{folder} holds no {MANIFEST}", mend="run rca verify on the folder of a batch first")
-    checks = [*_check(folder, key)]
+        raise DataError(f"{KEY_VARIABLE} is not set", hint="set it to the key that the certificate was signed with")
+    if not (folder / MANIFEST_FILE).exists():
+        raise DataError(f"{folder} contains no {MANIFEST_FILE}", hint="run rca verify on the folder of a batch first")
+    checks = list(_check_manifest(folder, key))
     if all(check.outcome == "exact" for check in checks):
-        manifest = read_mapping_of(folder / MANIFEST)["manifest"]
-        outcomes = {"verified": "exact", "not checkable": "not checkable"}
+        manifest = read_json_object(folder / MANIFEST_FILE)["manifest"]
+        derived = f"verified on {manifest['time']} from {manifest['source']}"
         for report in manifest["reports"]:
-            outcome = outcomes.get(report["verdict"], "wrong")
-            about = f"verified on {manifest['time']} from {manifest['source']}"
-            checks.append(Check(str(report["title"]), outcome, report["verdict"], about, "signature"))
+            verdict = report["verdict"]
+            outcome = OUTCOMES_BY_VERDICT.get(verdict, "wrong")
+            checks.append(VerificationCheck(str(report["title"]), outcome, verdict, derived, "signature"))
     return Verification(str(folder), tuple(checks), "Signed certificate", ("nothing was derived again",))
 
 
-def check_earlier(folder: Path) -> tuple[list[Check], tuple[str, ...]]:
-    """Check the signed record of an earlier verification; return also what is not covered without signature or key.
+def check_previous_certificate(folder: Path) -> tuple[list[VerificationCheck], tuple[str, ...]]:
+    """Check the manifest of an earlier verification.
+
+    Parameters
+    ----------
+    folder
+        The batch's folder.
+
+    Returns
+    -------
+    list of VerificationCheck, tuple of str
+        The checks, and what is not covered because there is no signature or no key.
 
     Raises
     ------
@@ -121,51 +153,63 @@ def check_earlier(folder: Path) -> tuple[list[Check], tuple[str, ...]]:
         If the key is too short.
     """
     key = read_key()
-    if not (folder / MANIFEST).exists():
+    if not (folder / MANIFEST_FILE).exists():
         return [], ()
     try:
-        signed = read_mapping_of(folder / MANIFEST).get("signature") is not None
+        is_signed = read_json_object(folder / MANIFEST_FILE).get("signature") is not None
     except DataError as problem:
-        return [Check(MANIFEST, "wrong", str(problem), "the record of an earlier verification", "signature")], ()
-    if not signed:
-        return [], ("the certificate that stood there: it is not signed",)
+        expected = "the manifest of an earlier verification"
+        return [VerificationCheck(MANIFEST_FILE, "wrong", str(problem), expected, "signature")], ()
+    if not is_signed:
+        return [], ("the earlier certificate: it is not signed",)
     if key is None:
-        return [], (f"the signature of the certificate that stood there: {KEY} is not set",)
-    return [*_check(folder, key)], ()
+        return [], (f"the signature of the earlier certificate: {KEY_VARIABLE} is not set",)
+    return list(_check_manifest(folder, key)), ()
 
 
-def _check(folder: Path, key: bytes) -> Iterator[Check]:
+def _check_manifest(folder: Path, key: bytes) -> Iterator[VerificationCheck]:
     try:
-        content = read_mapping_of(folder / MANIFEST)
-        manifest, signature = content.get("manifest"), content.get("signature")
+        content = read_json_object(folder / MANIFEST_FILE)
+        manifest: Any = content.get("manifest")
+        signature = content.get("signature")
         value = signature.get("value") if isinstance(signature, dict) else None
-        right = isinstance(value, str) and value.isascii() and hmac.compare_digest(value, sign(manifest, key))
+        is_valid = (
+            isinstance(value, str) and value.isascii() and hmac.compare_digest(value, sign_manifest(manifest, key))
+        )
     except (DataError, ValueError, RecursionError) as problem:
-        yield Check(MANIFEST, "wrong", str(problem), "a signed record", "signature")
+        yield VerificationCheck(MANIFEST_FILE, "wrong", str(problem), "a signed manifest", "signature")
         return
-    if not right:
-        told = "no signature" if value is None else "a signature of another key or another content"
-        yield Check("signature", "wrong", told, "the signature of the key in the environment", "signature")
+    if not is_valid:
+        reported = "no signature" if value is None else "a signature with another key or of another content"
+        yield VerificationCheck(
+            "signature", "wrong", reported, "the signature with the key of RCA_SIGNING_KEY", "signature"
+        )
         return
-    yield Check("signature", "exact", ALGORITHM, ALGORITHM, "signature")
-    stated, actual = dict(manifest["files"]), dict(_hash_files(folder))
-    for name in sorted({*stated, *actual}):
-        if stated.get(name) != actual.get(name):
-            found = "changed" if name in stated and name in actual else "added" if name in actual else "missing"
-            yield Check(name, "wrong", f"{found} since {manifest['time']}", "as it was verified", "signature")
-    yield Check("files", "exact", f"{len(actual)} files", f"a SHA-256 of each as of {manifest['time']}", "signature")
+    yield VerificationCheck("signature", "exact", ALGORITHM, ALGORITHM, "signature")
+    yield from _compare_files(manifest["files"], dict(_hash_files(folder)), manifest["time"])
 
 
-def _tell(folder: Path, verification: Verification) -> dict[str, Any]:
-    place = Path(verification.folder)
+def _compare_files(verified: dict[str, str], actual: dict[str, str], time: str) -> Iterator[VerificationCheck]:
+    """Yield a check per file that changed since the verification, and one for all files."""
+    for name in sorted({*verified, *actual}):
+        if verified.get(name) != actual.get(name):
+            change = "changed" if name in verified else "added"
+            if name not in actual:
+                change = "missing"
+            yield VerificationCheck(name, "wrong", f"{change} since {time}", "as it was verified", "signature")
+    yield VerificationCheck("files", "exact", f"{len(actual)} files", f"a SHA-256 of each as of {time}", "signature")
+
+
+def _describe_report(batch_folder: Path, verification: Verification) -> dict[str, Any]:
+    folder = Path(verification.folder)
     record: dict[str, Any] = {}
-    if (place / RECORD).exists():
+    if (folder / RECORD_FILE).exists():
         try:
-            record = read_mapping_of(place / RECORD)
+            record = read_json_object(folder / RECORD_FILE)
         except DataError:
             record = {}
     return {
-        "folder": place.relative_to(folder).as_posix(),
+        "folder": folder.relative_to(batch_folder).as_posix(),
         "title": verification.title,
         **{name: record.get(name) for name in ("site", "period", "fingerprint", "started")},
         "verdict": verification.verdict,
@@ -175,13 +219,13 @@ def _tell(folder: Path, verification: Verification) -> dict[str, Any]:
 
 
 def _hash_files(folder: Path) -> Iterator[tuple[str, str]]:
-    """Give the hash of every file of a batch but the store, the record itself and hidden files."""
+    """Yield name and hash of each file of a batch, except the store, the manifest and hidden files."""
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in name.parts)
-        if hidden or name.parts[0] == STORE or name.as_posix() == MANIFEST:
+        is_hidden = any(part.startswith(".") for part in name.parts)
+        if is_hidden or name.parts[0] == STORE_FOLDER or name.as_posix() == MANIFEST_FILE:
             continue
         if path.is_symlink():
             yield name.as_posix(), "a link"
         elif path.is_file():
-            yield name.as_posix(), hash_file(path)
+            yield name.as_posix(), compute_sha256(path)

@@ -1,12 +1,17 @@
-"""What is printed: text from data cleaned, progress as a bar on a terminal and as lines in a log file."""
+# Tested in tests/cli/test_cli.py.
+"""Terminal output: lines, errors, JSON and progress.
+
+Results go to standard output, warnings, errors and progress to standard error. Text from data is always escaped, so
+that it cannot control the terminal. Progress is a bar on a terminal, and lines without control characters in a log
+file.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import sys
-import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -21,103 +26,146 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Table
+from rich.text import Text
 
-FAILED, USAGE, WARNED, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143  # exit statuses
-HIDDEN = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of signs that control a terminal, or do not show
-JOINERS = "\u200c\u200d"  # scripts and emoji need them; they control nothing
+from rca_lib.io.control_characters import escape_control_chars
 
-console, errors = Console(highlight=False), Console(stderr=True, highlight=False)
+EXIT_FAILED = 1  # exit status: a run failed, or data or a file is at fault
+EXIT_WARNED = 3  # exit status: done with warnings (--strict), or with something that could not be checked
+LOG_WIDTH = 200  # characters of a table's line in a log file
+
+console = Console(highlight=False)
+error_console = Console(stderr=True, highlight=False)
 
 
-def clean(text: object) -> str:
-    """Write out signs that would control a terminal, break a line of a log or hide text.
+def print_line(text: object, *, style: str | None = None, error: bool = False) -> None:
+    """Print a line, with its control characters escaped.
 
-    Examples
-    --------
-    >>> print(clean("a\\x1b[31m\\nb\\u202e"))
-    a\\x1b[31m\\nb\\u202e
+    Parameters
+    ----------
+    text
+        The text.
+    style
+        A style of rich, such as a colour; None (default) for plain text.
+    error
+        Whether the line goes to standard error; False by default.
     """
-    signs = str(text)
-    if signs.isascii() and signs.isprintable():
-        return signs
-    hidden = (unicodedata.category(sign) in HIDDEN and sign not in JOINERS for sign in signs)
-    return "".join(repr(sign)[1:-1] if hide else sign for sign, hide in zip(signs, hidden, strict=True))
+    target = error_console if error else console
+    target.print(escape_control_chars(text), markup=False, soft_wrap=True, style=style)
 
 
-def say(text: object, *, style: str | None = None, error: bool = False) -> None:
-    """Print a line; whatever it holds from data is cleaned."""
-    (errors if error else console).print(clean(text), markup=False, soft_wrap=True, style=style)
-
-
-def warn(text: object) -> None:
+def print_warning(text: object) -> None:
     """Print a warning on standard error."""
-    say(f"Warning: {str(text).rstrip('.')}.", style="yellow", error=True)
+    print_line(f"Warning: {str(text).rstrip('.')}.", style="yellow", error=True)
 
 
-def fail(lines: Sequence[object], status: int = FAILED) -> NoReturn:
-    """Print an error, a line each, and exit."""
+def print_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print a table; nothing if it has no rows."""
+    table = Table(*header)
+    for row in rows:
+        table.add_row(*(Text(escape_control_chars(cell)) for cell in row))
+    if table.row_count:
+        target = console if console.is_terminal else Console(width=LOG_WIDTH, highlight=False)
+        target.print(table)
+
+
+def exit_with_error(lines: Sequence[object], status: int = EXIT_FAILED) -> NoReturn:
+    """Print the lines of an error on standard error, and exit with this status."""
     for line in lines:
-        say(line, style="red", error=True)
+        print_line(line, style="red", error=True)
     sys.exit(status)
 
 
-def write_json(content: dict[str, Any]) -> None:
-    """Print a result for other programs, in ASCII, as the only thing on standard output."""
+def print_json(content: dict[str, Any]) -> None:
+    """Print a result as JSON in ASCII, for other programs; nothing else is then printed on standard output."""
     print(json.dumps(content, indent=1, allow_nan=False))  # noqa: T201
 
 
 def shorten_path(path: Path) -> str:
-    """Return a path as seen from here, where it lies below."""
-    near = os.path.relpath(path)
-    return str(path) if near.startswith("..") else near
+    """Return a path relative to the current folder if it lies below it."""
+    relative_path = os.path.relpath(path)
+    return str(path) if relative_path.startswith("..") else relative_path
 
 
-def _is_live() -> bool:
-    return errors.is_terminal and not errors.is_dumb_terminal
+class ProgressReporter:
+    """The progress of several steps: a bar on a terminal, one line per step elsewhere."""
+
+    def __init__(self, bar: Progress | None, title: str) -> None:
+        """Start without a known number of steps.
+
+        Parameters
+        ----------
+        bar
+            The bar; None to print lines.
+        title
+            What is in progress.
+        """
+        self._bar = bar
+        self._title = title
+        self._done = 0
+        self._total = 0
+        self._task = bar.add_task(title, total=None) if bar else None
+
+    def start(self, total: int, title: str = "") -> None:
+        """Set the number of steps, and a new title if one is given."""
+        self._done = 0
+        self._total = total
+        self._title = title or self._title
+        if self._bar and self._task is not None:
+            self._bar.update(self._task, description=self._title, total=total, completed=0)
+        else:
+            print_line(f"{self._title}: {total:,} to do", error=True)
+
+    def advance(self, text: str = "") -> None:
+        """Count a step as done; `text` describes it in a log file."""
+        self._done += 1
+        if self._bar and self._task is not None:
+            self._bar.advance(self._task)
+        else:
+            print_line(f"[{self._done} of {self._total}] {text}".rstrip(), error=True)
+
+    def stop(self) -> None:
+        """Remove the bar, so that lines can be printed."""
+        if self._bar:
+            self._bar.stop()
 
 
 @contextmanager
-def working(what: str) -> Iterator[None]:
-    """Show on a terminal that something takes its time."""
-    if not _is_live():
+def show_spinner(title: str) -> Iterator[None]:
+    """Show on a terminal that something is in progress until the block ends."""
+    if not _shows_progress():
         yield
         return
-    with errors.status(clean(what)):
+    with error_console.status(escape_control_chars(title)):
         yield
-
-
-class RunProgress:
-    """The progress of runs: a bar on a terminal, a line per run elsewhere."""
-
-    def __init__(self, bar: Progress | None, what: str) -> None:
-        self.bar, self.what, self.done, self.total = bar, what, 0, 0
-        self.task = bar.add_task(what, total=None) if bar else None
-
-    def expect(self, total: int, what: str = "") -> None:
-        """Say how many runs there are."""
-        self.done, self.total, self.what = 0, total, what or self.what
-        if self.bar and self.task is not None:
-            self.bar.update(self.task, description=self.what, total=total, completed=0)
-        else:
-            say(f"{self.what}: {total:,} to do", error=True)
-
-    def advance(self, told: str = "") -> None:
-        """Say that a run has ended, and how."""
-        self.done += 1
-        if self.bar and self.task is not None:
-            self.bar.advance(self.task)
-        else:
-            say(f"[{self.done} of {self.total}] {told}".rstrip(), error=True)
 
 
 @contextmanager
-def show_progress(what: str) -> Iterator[RunProgress]:
-    """Show the progress of runs on standard error until the block ends."""
-    if not _is_live():
-        yield RunProgress(None, what)
+def show_progress(title: str) -> Iterator[ProgressReporter]:
+    """Show progress on standard error until the block ends.
+
+    Yields
+    ------
+    ProgressReporter
+        Receives the number of steps, and each step that is done.
+    """
+    if not _shows_progress():
+        yield ProgressReporter(None, title)
         return
-    with Progress(
-        SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
-        TextColumn("about"), TimeRemainingColumn(), TextColumn("to go"), console=errors,
-    ) as bar:  # fmt: skip
-        yield RunProgress(bar, what)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("about"),
+        TimeRemainingColumn(),
+        TextColumn("to go"),
+    )
+    with Progress(*columns, console=error_console) as bar:
+        yield ProgressReporter(bar, title)
+
+
+def _shows_progress() -> bool:
+    return error_console.is_terminal and not error_console.is_dumb_terminal

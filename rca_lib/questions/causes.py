@@ -1,79 +1,63 @@
-"""Why? The causes that the findings and the calendar support, ranked, each with its grade and its owner."""
+"""Why did the error rate change? Causes supported by the findings and the calendar, ranked and graded.
+
+Each finding that lets errors grow is matched with a cause:
+
+- a changed truth or a changed auditor is a measurement cause, and takes the slices that it explains;
+- a change of the work mix is a cause if it makes at least half of the change (a quarter beside other causes);
+- a slice gets the event of the calendar whose scope covers it and whose date matches;
+- the work in the scope of an event is a cause if it got worse than other work and makes half of the change;
+- only if none of these applies: a change of all work, or of the sample.
+
+A cause is at most "likely" unless the data itself proves it, as for a changed truth. Causes are ranked by the change of
+the error rate that they explain; causes that lowered the rate come last.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
 
 import pandas as pd
 
-from rca_lib.audits.cause_codes import code_of
-from rca_lib.audits.periods import Period
-from rca_lib.audits.scopes import (
-    NEAR_DAYS,
+from rca_lib.audits.events import (
+    EVENT_MATCH_TEXTS,
+    LOOKBACK_DAYS,
     Event,
-    covers,
-    fits_date,
-    fits_place,
-    list_recent,
-    name_event,
-    read_scope,
+    event_matches_date,
+    format_event,
+    get_event_scope,
+    match_event,
+    select_recent_events,
 )
-from rca_lib.audits.taxonomy_file import Taxonomy
-from rca_lib.findings import Answer, Estimate, Finding, Grade, Rate, mark_units, name_slice
+from rca_lib.audits.periods import Period
+from rca_lib.audits.taxonomy import Taxonomy
+from rca_lib.findings import Finding, Grade, format_slice, set_units
+from rca_lib.models.cause_context import TRUTH_ALTERNATIVES, CauseContext, RankedCause, TruthAlternative
+from rca_lib.models.materiality import EXPLAINS_SHARE, NOTABLE_SHARE, get_reference_size
+from rca_lib.result import Result
 
-HALF, QUARTER = 0.5, 0.25  # of a change: from where a part explains it, and from where it is worth naming
-MEASURED = ("stale truth", "auditors", "sampling")
-Kind = Literal["sampling", "truth", "auditor", "mix", "slice", "everywhere"]
-Since = tuple[str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """One explanation of what was found.
-
-    `kind` is what kind of part of the change it explains. `part` is the excess it stands for, as the finding behind it
-    gave it (errors, or pp of the error rate), `points` the same as a change of the error rate, `share` its part of the
-    whole change, where that is shown. `where` and `since` say where and when it shows; `event` names the entry of the
-    calendar whose scope covers the place. `measurement` causes never count against a rater. `grade` is how sure the
-    *cause* is: that the place got worse may be shown where why it did is only likely, for a coincidence of place and
-    time is no proof.
-    """
-
-    kind: Kind
-    code: str
-    name: str
-    sentence: str
-    grade: Grade
-    part: Estimate | Rate | None
-    points: float
-    share: float | None
-    where: Mapping[str, str]
-    since: Since | None
-    event: str
-    owner: str
-    controllable_by: str
-    measurement: bool
+MIX_EVENT_TYPES = ("routing_change", "external")  # types of events that can change the work mix
+MAX_RATE_CHANGE = 1.0  # the largest possible change of a rate, as a share
+SAMPLING_SENTENCE = "The sample changed, not the work: the raw error rate changed, the weighted rate did not."
 
 
 @dataclass(frozen=True, slots=True)
-class Causes:
-    """The causes, the largest part of the change first; `looked` counts the findings and events that were weighed."""
+class Causes(Result):
+    """The ranked causes, and how many findings were reviewed."""
 
-    causes: tuple[Cause, ...]
-    looked: tuple[int, int]
+    causes: tuple[RankedCause, ...]
+    findings_reviewed: int
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row per cause: its code, name, grade, share of the change, place, date, event and owner."""
+        """Return a row per cause: its code, name, grade, share of the change, slice, date, event and owner."""
         rows = [
             {
                 "code": cause.code,
                 "cause": cause.name,
                 "grade": cause.grade,
                 "share": cause.share,
-                "where": name_slice(cause.where),
+                "where": format_slice(cause.where),
                 "since": cause.since[0] if cause.since else None,
                 "event": cause.event or None,
                 "owner": cause.owner,
@@ -81,267 +65,277 @@ class Causes:
             for cause in self.causes
         ]
         frame = pd.DataFrame(rows, columns=["code", "cause", "grade", "share", "where", "since", "event", "owner"])
-        return mark_units(frame, share="%", since="date")
+        return set_units(frame, share="%", since="date")
 
     def summary(self) -> str:
-        """Say the causes, or that nothing needs one."""
+        """Return the sentences of the causes, or say that there are none."""
         if not self.causes:
-            return "Nothing was shown that would need a cause."
+            return "No proven finding needs a cause."
         return " ".join(cause.sentence for cause in self.causes)
 
-    def findings(self) -> tuple[Finding, ...]:
+    def findings(self) -> tuple[Finding[str], ...]:
         """Return one finding per cause."""
         return tuple(
-            Finding("causes", cause.code, cause.sentence, cause.grade, cause.part, f"causes[{place}].part",
+            Finding("causes", cause.code, cause.sentence, cause.grade, cause.excess, f"causes[{index}].excess",
                     cause.where, cause.since, cause.share)
-            for place, cause in enumerate(self.causes)
+            for index, cause in enumerate(self.causes)
         )  # fmt: skip
 
 
 def rank_causes(
-    answers: Sequence[Answer | None],
+    results: Sequence[Result | None],
     events: pd.DataFrame,
     *,
     period: Period,
     taxonomy: Taxonomy,
-    audits: float = 0.0,
-    dates: Sequence[tuple[Mapping[str, str], Answer | None]] = (),
-    explained: Collection[Mapping[str, str]] = (),
+    n_audits: float = 0.0,
+    slice_trends: Sequence[tuple[Mapping[str, str], Result | None]] = (),
+    explained_slices: Collection[Mapping[str, str]] = (),
 ) -> Causes:
-    """Rank the causes that the answers of the other questions and the calendar support.
+    """Rank the causes that the results of the other questions and the calendar support.
 
     Parameters
     ----------
-    answers
-        Results of the other questions; their findings are weighed, None is passed over.
+    results
+        Results of the other questions, whose findings are reviewed. None is skipped.
     events
         One row per event: `type`, `start`, `title`, optionally `end` and `scope`.
     period
-        What the report covers; an event fits from two weeks before it begins.
+        The period of the report. Events up to two weeks before it can match.
     taxonomy
-        Names the causes and their owners.
-    audits
-        How many audits the period has, to hold excess errors against parts in pp; 0 where that is not known.
-    dates
-        The place of a slice with the answer of `find_changes` on it (None: it could not be dated), in any order;
-        slices that are missing here are dated by the change of the whole.
-    explained
-        Places of slices that a change of the truth or of an auditor explains (`Rivals.explained`): they are no cause.
+        The taxonomy in use: the causes that findings and events stand for, and their owners.
+    n_audits
+        Number of audits in the period, to convert excess errors to a change of the error rate; 0 if it is not known.
+    slice_trends
+        Slices with the result of `find_changes` on each (None: no date was possible), in any order. Slices that are
+        missing here take the date of the overall change.
+    explained_slices
+        Slices that a changed truth or a changed auditor explains (`AlternativeExplanations.explained_slices`). They
+        get no cause of their own.
 
     Returns
     -------
     Causes
-        The largest part first: truth, auditors, mix, slices; parts that lowered the error rate come last. Where the
-        periods are not comparable, sampling alone. A sample that changed cannot move weighted rates, and is a cause
-        only where nothing else is.
+        The largest effect first; causes that lowered the error rate come last. If the periods are not comparable,
+        sampling is the only cause. A changed sample cannot move weighted rates, so it is otherwise a cause only if
+        there is no other.
 
     Notes
     -----
-    A cause of a slice is "likely" where an event's scope names the slice, or work that holds it, and its start lies in
-    the date interval of the change there; "possible" where only one of the two holds, or the event is of all work. A
-    change of all work is explained by an event of all work only. It cannot see a cause that is neither in the calendar
-    nor a column of the audits, and two events of the same place and day cannot be told apart.
+    The cause of a slice is "likely" if the scope of an event covers the slice and the event starts within the date
+    interval of its change. It is "possible" if only one of the two holds, or if the event concerns all work. Work in
+    the scope of an event is also a cause if it got worse than other work (`compare_event_scopes`) and makes half of
+    the change. A change of all work is otherwise explained by an event of all work only.
+
+    The ranking cannot detect a cause that is neither in the calendar nor a column of the audits. Two events with the
+    same scope and day cannot be told apart.
     """
-    known = _Known(
-        tuple(finding for answer in answers if answer is not None for finding in answer.findings()),
-        tuple(list_recent(events, period)),
-        (period.start - timedelta(days=NEAR_DAYS)).isoformat(),
-        taxonomy,
-        audits,
+    context = CauseContext(
+        findings=tuple(finding for result in results if result is not None for finding in result.findings()),
+        events=tuple(select_recent_events(events, period)),
+        recent_from=(period.start - timedelta(days=LOOKBACK_DAYS)).isoformat(),
+        taxonomy=taxonomy,
+        n_audits=n_audits,
     )
-    looked = (len(known.findings), len(events))
-    if (apart := known.first("not comparable")) is not None:
-        return Causes((_sampling_cause(apart, "No cause is ranked: the periods are not comparable.", known),), looked)
-    slices = [finding for finding in known.findings if finding.kind == "slice" and known.points(finding) > 0]
-    date_of = {_key(where): known.first("step", "drift", among=answer.findings()) for where, answer in dates if answer}
-    told = {_key(where) for where in explained}
-    causes = [*_measured_causes(known)]
-    causes += [_slice_cause(one, date_of.get(_key(one.where)), known) for one in slices if _key(one.where) not in told]
-    causes += _mix_causes(known, [cause.points for cause in causes])
-    causes = causes or _general_causes(known) or _sampling_causes(known)
-    # What made the rate worse comes before what hid a part of that.
-    causes.sort(key=lambda cause: (cause.points < 0, -abs(cause.points), cause.code, cause.sentence))
-    return Causes(tuple(causes), looked)
+    findings_reviewed = len(context.findings)
+    not_comparable = context.latest_finding("not comparable")
+    if not_comparable is not None:
+        sentence = "Causes are not ranked: the periods are not comparable."
+        return Causes((_sampling_cause(not_comparable, sentence, context),), findings_reviewed)
+    causes = _measurement_causes(context)
+    causes += _slice_causes(context, slice_trends, explained_slices)
+    causes += _event_scope_causes(context, {cause.event for cause in causes})
+    causes += _mix_causes(context, [cause.effect for cause in causes])
+    causes = causes or _overall_causes(context) or _sampling_causes(context)
+    # Causes that raised the error rate come before causes that offset a part of the rise.
+    causes.sort(key=lambda cause: (cause.effect < 0, -abs(cause.effect), cause.code, cause.sentence))
+    return Causes(tuple(causes), findings_reviewed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """All that is weighed: findings, recent events, the first day that counts as recent, the names of causes."""
-
-    findings: tuple[Finding, ...]
-    events: tuple[Event, ...]
-    begins: str
-    taxonomy: Taxonomy
-    audits: float
-
-    def first(self, *kinds: str, among: Sequence[Finding] | None = None) -> Finding | None:
-        """Return the latest in time of the findings of these kinds, else the first of them."""
-        matching = [finding for finding in (self.findings if among is None else among) if finding.kind in kinds]
-        return max(matching, key=lambda finding: finding.since[0] if finding.since else "", default=None)
-
-    def recent_change(self) -> Finding | None:
-        """Return the change in time whose dates reach into the period or the two weeks before."""
-        change = self.first("step", "drift")
-        return change if change is not None and change.since and change.since[2] >= self.begins else None
-
-    def event_of(self, where: Mapping[str, str], *types: str) -> Event | None:
-        """Return the first recent event of these types whose scope covers a place, the narrowest scope first."""
-        fitting = [one for one in self.events if one["type"] in types and covers(read_scope(one.get("scope")), where)]
-        return max(fitting, key=lambda one: len(read_scope(one.get("scope"))), default=None)
-
-    def points(self, found: Finding) -> float:
-        """Return a part as a change of the error rate: errors are held against the audits of the period."""
-        if found.estimate is None or found.estimate.unit not in ("pp", "errors"):
-            return 0.0
-        return float(found.estimate.value) / (self.audits or 1.0 if found.estimate.unit == "errors" else 1.0)
-
-    def share_of(self, part: Finding) -> float | None:
-        """Return a part's share of the whole change, where that is shown."""
-        change = self.first("change")
-        if change is None or change.grade != "shown":
-            return None
-        return part.share if part.share is not None else self.points(part) / self.points(change)
-
-    def cause(self, kind: Kind, subject: str, sentence: str, grade: Grade, finding: Finding, **more: Any) -> Cause:
-        """Name the cause that the taxonomy has for a subject, with its owner."""
-        event, code = more.get("event"), code_of(self.taxonomy, subject)
-        known, named = self.taxonomy.causes[code], name_event(event) if event is not None else ""
-        measurement = kind in ("sampling", "truth", "auditor")
-        return Cause(
-            kind, code, known.name, sentence, grade, finding.estimate, self.points(finding), more.get("share"),
-            finding.where, more.get("since"), named, known.owner, known.controllable_by, measurement,
-        )  # fmt: skip
-
-
-def _measured_causes(known: _Known) -> list[Cause]:
-    """Explain by the truth and by auditors: what the rivals show, and the slices of the audit that grew."""
-    rivals = {one.kind: one for one in known.findings if one.kind in MEASURED[:2] and one.grade == "shown"}
-    causes = [_measured_cause(rivals[kind], kind, known) for kind in MEASURED[:2] if kind in rivals]
-    told = {value for one in rivals.values() for name, value in one.where.items() if name == "auditor"}
-    for one in known.findings:
-        if one.kind != "measurement" or known.points(one) <= 0:
+def _measurement_causes(context: CauseContext) -> list[RankedCause]:
+    """Return the causes that concern truth and auditors: confirmed alternatives and slices of the audit that grew."""
+    alternatives = {
+        finding.kind: finding
+        for finding in context.findings
+        if finding.kind in TRUTH_ALTERNATIVES and finding.grade == "shown"
+    }
+    causes = [
+        _measurement_cause(alternatives[kind], kind, context) for kind in TRUTH_ALTERNATIVES if kind in alternatives
+    ]
+    named_auditors = {finding.where["auditor"] for finding in alternatives.values() if "auditor" in finding.where}
+    kind: TruthAlternative
+    for finding in context.findings:
+        if finding.kind != "measurement" or context.to_rate_change(finding) <= 0:
             continue
-        kind = "auditors" if "auditor" in one.where else "stale truth"
-        if (kind == "auditors" and one.where["auditor"] not in told) or (kind != "auditors" and kind not in rivals):
-            causes.append(_measured_cause(one, kind, known))
+        if "auditor" in finding.where:
+            kind = "auditors"
+            is_new = finding.where["auditor"] not in named_auditors
+        else:
+            kind = "stale truth"
+            is_new = kind not in alternatives
+        if is_new:
+            causes.append(_measurement_cause(finding, kind, context))
     return causes
 
 
-def _measured_cause(found: Finding, kind: str, known: _Known) -> Cause:
+def _measurement_cause(finding: Finding[str], kind: TruthAlternative, context: CauseContext) -> RankedCause:
+    """Return the cause for a changed auditor or a changed truth."""
+    share = context.compute_share(finding)
     if kind == "auditors":
-        how = "found more errors than before" if known.points(found) > 0 else "found fewer errors than before"
-        name = found.where.get("auditor")
-        sentence = f"{f'Auditor {name}' if name else 'One auditor'} {how}, unlike the others: the audit changed there."
-        return known.cause("auditor", kind, sentence, "shown", found, share=known.share_of(found))
-    event = known.event_of(found.where, "truth_change")
-    told = f" {name_event(event)} fits." if event is not None else ""
-    where = {name: value for name, value in found.where.items() if name != "truth_version"}
-    place = f" of {name_slice(where)}" if where else ""
-    sentence = f"The truth{place} changed: audited under another policy version than was in force.{told}"
-    return known.cause("truth", kind, sentence, "shown", found, share=known.share_of(found), event=event)
-
-
-def _sampling_causes(known: _Known) -> list[Cause]:
-    found = next((one for one in known.findings if one.kind == "sampling" and one.grade == "shown"), None)
-    words = "The sample changed, not the work: the raw count moved, the weighted rate did not."
-    return [] if found is None else [_sampling_cause(found, words, known)]
-
-
-def _sampling_cause(found: Finding, words: str, known: _Known) -> Cause:
-    event = known.event_of({}, "sampling_change")
-    told = f" {name_event(event)} fits." if event is not None else ""
-    return known.cause("sampling", "sampling", f"{words}{told}", "shown", found, event=event)
-
-
-def _mix_causes(known: _Known, others: Sequence[float]) -> list[Cause]:
-    """Explain by the mix of the work, where it is half of the change, or worth naming beside other causes."""
-    mix, change = known.first("mix"), known.first("change")
-    if mix is None or mix.grade != "shown" or (known.share_of(mix) or 1.0) < 0:
-        return []
-    part, size = abs(known.points(mix)), _size(change)
-    beside = bool(others) and change is not None and change.grade == "shown" and part > QUARTER * size
-    if part < HALF * size and not beside:
-        return []
-    event = known.event_of({}, "routing_change", "external") or next(
-        (one for one in known.events if one["type"] in ("routing_change", "external")), None
+        name = finding.where.get("auditor")
+        auditor = f"Auditor {name}" if name else "One auditor"
+        more = "more" if context.to_rate_change(finding) > 0 else "fewer"
+        sentence = f"{auditor} found {more} errors than before, unlike the other auditors: the audit changed."
+        return context.build_cause("auditor", kind, sentence, "shown", finding, share=share)
+    event = context.find_event(finding.where, "truth_change")
+    where = {name: value for name, value in finding.where.items() if name != "truth_version"}
+    subject = f"The truth for {format_slice(where)}" if where else "The truth"
+    sentence = f"{subject} changed: audits used another policy version than was in force."
+    return context.build_cause(
+        "truth", kind, f"{sentence}{_format_matching_event(event)}", "shown", finding, share=share, event=event
     )
-    told = f" {name_event(event)} fits." if event is not None else ""
-    rate = known.first("rate")
-    worse = any(points > 0 for points in others) or (
-        rate is not None and rate.grade == "shown" and known.points(rate) > 0
+
+
+def _format_matching_event(event: Event | None) -> str:
+    return f" Matching event: {format_event(event)}." if event is not None else ""
+
+
+def _sampling_causes(context: CauseContext) -> list[RankedCause]:
+    """Return sampling as the cause if its effect on the raw rate is confirmed."""
+    for finding in context.findings:
+        if finding.kind == "sampling" and finding.grade == "shown":
+            return [_sampling_cause(finding, SAMPLING_SENTENCE, context)]
+    return []
+
+
+def _sampling_cause(finding: Finding[str], sentence: str, context: CauseContext) -> RankedCause:
+    """Return the cause for a changed sample."""
+    event = context.find_event({}, "sampling_change")
+    return context.build_cause(
+        "sampling", "sampling", f"{sentence}{_format_matching_event(event)}", "shown", finding, event=event
     )
-    grew = "grew harder" if known.points(mix) > 0 else "grew easier"
-    within = "that part of the change is no worse work" if worse else "quality within each kind of work did not fall"
-    within = within if known.points(mix) > 0 else "that part of the change is no better work"
-    sentence = f"The mix of the work {grew}; {within}.{told}"
-    return [known.cause("mix", "mix", sentence, "shown", mix, share=known.share_of(mix), event=event)]
 
 
-def _size(change: Finding | None) -> float:
-    """Return what a part is held against: the change, or what noise makes of it where that is more."""
-    if change is None or change.estimate is None:
-        return 0.0
-    return max(abs(change.estimate.value), (change.estimate.high - change.estimate.low) / 2)
+def _mix_causes(context: CauseContext, other_effects: Sequence[float]) -> list[RankedCause]:
+    """Return the work mix as a cause if it is half of the change, or a quarter beside other causes."""
+    mix, change = context.latest_finding("mix"), context.latest_finding("change")
+    if mix is None or mix.grade != "shown" or (context.compute_share(mix) or 1.0) < 0:
+        return []
+    size = abs(context.to_rate_change(mix))
+    reference = get_reference_size(change.estimate if change is not None else None)
+    is_proven = change is not None and change.grade == "shown"
+    is_notable = bool(other_effects) and is_proven and size > NOTABLE_SHARE * reference
+    if size < EXPLAINS_SHARE * reference and not is_notable:
+        return []
+    event = context.find_event({}, *MIX_EVENT_TYPES) or next(
+        (event for event in context.events if event["type"] in MIX_EVENT_TYPES), None
+    )
+    sentence = f"{_format_mix(context, mix, other_effects)}{_format_matching_event(event)}"
+    return [context.build_cause("mix", "mix", sentence, "shown", mix, share=context.compute_share(mix), event=event)]
 
 
-def _slice_cause(part: Finding, date_of: Finding | None, known: _Known) -> Cause:
-    overall = known.recent_change()
-    since = date_of.since if date_of else overall.since if overall else None
-    event, fits = _fit_event(part.where, since, known)
+def _format_mix(context: CauseContext, mix: Finding[str], other_effects: Sequence[float]) -> str:
+    """Say how the work mix changed, and what that means for quality."""
+    if context.to_rate_change(mix) <= 0:
+        return "The work mix became easier. This part of the change is not an improvement in quality."
+    rate = context.latest_finding("rate")
+    rate_rose = rate is not None and rate.grade == "shown" and context.to_rate_change(rate) > 0
+    if rate_rose or any(effect > 0 for effect in other_effects):
+        return "The work mix became harder. This part of the change is not a decline in quality."
+    return "The work mix became harder. Quality within each kind of work did not fall."
+
+
+def _slice_causes(
+    context: CauseContext,
+    slice_trends: Sequence[tuple[Mapping[str, str], Result | None]],
+    explained_slices: Collection[Mapping[str, str]],
+) -> list[RankedCause]:
+    """Return a cause for each slice whose errors grew, except for slices that are explained already."""
+    dates = {
+        _slice_key(where): context.latest_finding("step", "drift", among=trend.findings())
+        for where, trend in slice_trends
+        if trend
+    }
+    explained = {_slice_key(where) for where in explained_slices}
+    return [
+        _slice_cause(finding, dates.get(_slice_key(finding.where)), context)
+        for finding in context.findings
+        if finding.kind == "slice"
+        and context.to_rate_change(finding) > 0
+        and _slice_key(finding.where) not in explained
+    ]
+
+
+def _slice_cause(finding: Finding[str], dated: Finding[str] | None, context: CauseContext) -> RankedCause:
+    """Return the cause of a slice: the best matching event, else what kind of slice it is."""
+    overall = context.recent_change()
+    since = dated.since if dated else overall.since if overall else None
+    event, event_grade = match_event(context.events, finding.where, since)
+    grade: Grade
     if event is not None:
-        subject, grade, why = event["type"], fits, f"{name_event(event)} {EVENT_FITS[fits, bool(_scope(event))]}"
-    elif "rater" in part.where:
-        subject, grade, why = (
-            "one rater",
-            "likely",
-            "One person's decisions, not the site's; look at the items with them",
-        )
-    elif {"tenure", "hiring_class"} & set(part.where):
-        subject, grade, why = "new starters", "possible", "New starters err more than new starters did before"
+        subject, grade = event["type"], event_grade
+        reason = f"{format_event(event)} {EVENT_MATCH_TEXTS[event_grade, bool(get_event_scope(event))]}"
+    elif "rater" in finding.where:
+        subject, grade = "one rater", "likely"
+        reason = "The change concerns one rater, not the site. Review the items with the rater"
+    elif {"tenure", "hiring_class"} & set(finding.where):
+        subject, grade = "new starters", "possible"
+        reason = "New starters make more errors than new starters did before"
     else:
-        subject, grade, why = "", "not proven", "No event of the calendar fits; look at the disagreements below"
-    name = known.taxonomy.name(code_of(known.taxonomy, subject))
-    sentence = f"{name_slice(part.where)}: {name}. {why}."
-    return known.cause("slice", subject, sentence, grade, part, share=part.share, since=since, event=event)
+        subject, grade = "", "not proven"
+        reason = "No event in the calendar matches. See the disagreements below"
+    name = context.taxonomy.find_cause(subject).name
+    sentence = f"{format_slice(finding.where)}: {name}. {reason}."
+    return context.build_cause(
+        "slice", subject, sentence, grade, finding, share=finding.share, since=since, event=event
+    )
 
 
-EVENT_FITS = {
-    ("likely", True): "fits the place and the date",
-    ("possible", True): "fits the place, not clearly the date",
-    ("possible", False): "fits the date; it concerned all work, not this place alone",
-}
+def _event_scope_causes(context: CauseContext, named_events: Collection[str]) -> list[RankedCause]:
+    """Return the event scopes that got worse than other work and make half of the change."""
+    change, overall = context.latest_finding("change"), context.recent_change()
+    required_effect = MAX_RATE_CHANGE
+    if change is not None and change.estimate is not None and change.grade == "shown":
+        required_effect = EXPLAINS_SHARE * change.estimate.value
+    since = overall.since if overall else None
+    causes = []
+    for finding in context.findings:
+        if finding.kind != "event scope" or finding.grade != "shown":
+            continue
+        events = [
+            event
+            for event in context.events
+            if get_event_scope(event) == finding.where and format_event(event) not in named_events
+        ]
+        if not events or not 0 < required_effect <= context.to_rate_change(finding):
+            continue
+        event = events[0]
+        grade: Grade = "likely" if since is not None and event_matches_date(event, since) else "possible"
+        name = context.taxonomy.find_cause(event["type"]).name
+        reason = EVENT_MATCH_TEXTS[grade, True]
+        sentence = f"{format_slice(finding.where)}: {name}. {format_event(event)} {reason}."
+        causes.append(context.build_cause("slice", event["type"], sentence, grade, finding, since=since, event=event))
+    return causes
 
 
-def _fit_event(where: Mapping[str, str], since: Since | None, known: _Known) -> tuple[Event | None, Grade]:
-    """Return the event that best explains a slice: of its place and date, else its place, else of all work then."""
-    narrow = [one for one in known.events if _scope(one) and fits_place(one, where)]
-    exact = [one for one in narrow if since and fits_date(one, since)]
-    wide = [one for one in known.events if not _scope(one) and since and fits_date(one, since)]
-    event = next(iter([*exact, *narrow, *wide]), None)
-    return event, "likely" if exact else "possible"
-
-
-def _general_causes(known: _Known) -> list[Cause]:
-    """Explain a change that no slice carries: everybody, at once or slowly."""
-    overall = known.recent_change()
-    finding = known.first("everywhere") or overall
-    if finding is None or finding.grade not in ("shown", "likely") or known.points(finding) <= 0:
+def _overall_causes(context: CauseContext) -> list[RankedCause]:
+    """Return the cause of a rise that no slice explains: a step or a drift of all work."""
+    overall = context.recent_change()
+    finding = context.latest_finding("everywhere") or overall
+    if finding is None or finding.grade not in ("shown", "likely") or context.to_rate_change(finding) <= 0:
         return []
     since = finding.since or (overall.since if overall else None)
-    slowly = overall is not None and overall.kind == "drift"
-    fitting = [event for event in known.events if since and not _scope(event) and fits_date(event, since)]
-    event = next(iter(fitting), None)
-    why = f"{name_event(event)} fits the date" if event is not None else "no event of all work fits"
-    how = "slowly, step by step" if slowly else "at once"
-    sentence = f"All of the work got worse {how}, no part of it stands out; {why}."
-    grade = "possible" if event is not None else "not proven"
+    events = [
+        event for event in context.events if since and not get_event_scope(event) and event_matches_date(event, since)
+    ]
+    event = next(iter(events), None)
+    how = "gradually" if overall is not None and overall.kind == "drift" else "abruptly"
+    reason = f"{format_event(event)} matches the date" if event is not None else "No event of all work matches"
+    sentence = f"All work got worse {how}; no slice stands out. {reason}."
+    grade: Grade = "possible" if event is not None else "not proven"
     subject = event["type"] if event is not None else ""
-    return [known.cause("everywhere", subject, sentence, grade, finding, since=since, event=event)]
+    return [context.build_cause("everywhere", subject, sentence, grade, finding, since=since, event=event)]
 
 
-def _scope(event: Event) -> dict[str, str]:
-    return read_scope(event.get("scope"))
-
-
-def _key(where: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+def _slice_key(where: Mapping[str, str]) -> frozenset[tuple[str, str]]:
     return frozenset(where.items())

@@ -1,339 +1,344 @@
-"""Where? A change of the error rate split into mix and rate, and the slices whose rate changed."""
+"""Where did the error rate change? The change split into work mix and error rates, and the slices that changed.
+
+The change of the error rate r between a baseline (0) and a current period (1) is split as (Kitagawa 1955)
+
+    r_1 - r_0 = sum_c (w_1c - w_0c) (p_0c + p_1c) / 2  +  sum_c (p_1c - p_0c) (w_0c + w_1c) / 2,
+
+with w_tc the share of cell c (a combination of all dimensions) in the weighted audits of period t, and p_tc its error
+rate. The first sum is the mix effect, the second the rate effect. Cells are small, so p_0c is the prediction of a
+logistic baseline model and p_1c that prediction shifted by the slices that changed. Dimensions of the audit (auditor,
+version of the truth) are averaged out of the mix effect: they say nothing about the work.
+
+Slices are found by score tests of all values of one dimension and all pairs of values of two, against the baseline
+model (`stats.slice_search.selection`). The p-value of a slice is the probability that any slice deviates as much when
+none changed. The rate effect is the sum of the contributions of the selected slices and an unexplained rest.
+
+References
+----------
+Kitagawa, E. M. (1955). Components of a difference between two rates. JASA 50: 1168-1194.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from rca_lib.audits.counting import column_names, items_repeat
-from rca_lib.audits.encoding import ITEM, TRUTH, count_cells, encode_cells, select_audits
-from rca_lib.findings import Estimate, Finding, Grade, Rate, mark_units, name_slice, show
-from rca_lib.stats.cells import Array
-from rca_lib.stats.decomposition import share_change, split_mix
-from rca_lib.stats.expected import MANY_VALUES
-from rca_lib.stats.rate_changes import compare_rates
-from rca_lib.stats.searched_periods import SearchedPeriods
-from rca_lib.stats.slices import search_slices
+from rca_lib.audits.contingency_tables import (
+    ITEM_ID,
+    count_by_dimensions,
+    encode_periods,
+    prepare_periods,
+)
+from rca_lib.audits.counting import column_names, has_repeated_items
+from rca_lib.findings import Estimate, Finding, Grade, Quantity, Rate, format_slice, format_value, set_units
+from rca_lib.models.changed_slices import (
+    MEASUREMENT_DIMENSIONS,
+    DetectableExcess,
+    MixEffect,
+    Slice,
+    add_shares,
+    build_slice,
+    format_changed_slice,
+    take_absolute,
+)
+from rca_lib.result import Result
+from rca_lib.stats.slice_search.adjusted_difference import estimate_adjusted_difference
+from rca_lib.stats.slice_search.baseline_model import HIGH_CARDINALITY
+from rca_lib.stats.slice_search.decomposition import compute_change_share, decompose_mix
+from rca_lib.stats.slice_search.predicted_rates import PeriodPredictions
+from rca_lib.stats.slice_search.selection import search_slices
 
-MEASUREMENT = ("auditor", TRUTH)  # dimensions of the audit, not of the work: what changes there was measured otherwise
+DriverKind = Literal["change", "mix", "rate", "slice", "everywhere", "measurement", "none"]
 
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A place whose error rate changed beyond what the rest of the change explains.
-
-    `where` maps dimension to value (empty: everywhere). `expected` is the rate of its audits had it not changed,
-    `excess` the audited errors that would then not be there (negative: those that were spared): never more than all
-    errors, nor fewer than minus those expected (`naive_excess` without allowing for the search). `contribution` is what
-    it adds to the change at the average mix, `share` how much of all that moved the rate the way it moved: of the
-    change itself where nothing moved it back (None where the change is not shown, negative where the slice moved it
-    back). `p_value`: the probability that any slice looks as different when none changed. `new`: absent from the
-    baseline. `single_rater`: without one person the rest would not stand out; `raters` is how many work there (0 where
-    that is not known). `measurement`: the audit changed there (an auditor, the version of the truth), which says
-    nothing about the work.
-    """
-
-    where: Mapping[str, str]
-    direction: int
-    before: Rate | None
-    after: Rate
-    expected: float
-    excess: Estimate
-    naive_excess: float
-    contribution: Estimate
-    share: Estimate | None
-    p_value: float
-    items: int
-    new: bool
-    raters: int
-    single_rater: bool
-    measurement: bool
+SMALL_SHARE = 0.25  # of a proven change: an effect whose interval stays within it is ruled out
 
 
 @dataclass(frozen=True, slots=True)
-class Detectable:
-    """The excess that would have been named with a probability of 80 % in a slice of one dimension."""
+class Drivers(Result):
+    """The change of the error rate, its parts, and the slices that changed.
 
-    where: Mapping[str, str]
-    items: int
-    expected: float
-    excess: Estimate
+    `change` = `mix_effect` + `rate_effect`, exactly. `rate_effect` = the contributions of `overall` and `slices` +
+    `unexplained`, exactly.
 
-
-@dataclass(frozen=True, slots=True)
-class MixPart:
-    """What the change of one dimension's shares makes of the change, the other dimensions being as they are."""
-
-    dimension: str
-    part: Estimate
-
-
-@dataclass(frozen=True, slots=True)
-class Drivers:
-    """`change` = `mix` + `rate`; `rate` = the contributions of `overall` and `slices` + `unexplained`, exactly.
-
-    `mix` is what the change of the work makes, at the average of the old and new rates that the model expects of each
-    audit (dimensions jointly, cells smoothed, auditors and versions of the truth averaged out), `rate` the rest
-    (Kitagawa 1955); `mix_parts`, largest first, add up to it: one per dimension, and "(jointly)" for what they make
-    together. `overall` is what all slices share.
+    Attributes
+    ----------
+    before, after
+        The weighted error rates of the two periods.
+    change, mix_effect, rate_effect, unexplained
+        The change and its parts, in pp.
+    mix_effects
+        The mix effect by dimension, the largest first, with "(jointly)" for the rest. They add up to `mix_effect`.
+    slices
+        The slices whose error rate changed, the strongest first.
+    overall
+        The change that all slices share; None if it is not proven.
+    detectable_excess
+        For each dimension, the excess that would have been detected in its slices.
+    dimensions
+        The dimensions that were searched.
+    n_tested
+        The number of slices that were tested.
+    alpha
+        The probability of naming any slice when none changed.
+    p_value
+        The p-value of `change`.
     """
 
     before: Rate
     after: Rate
     change: Estimate
-    mix: Estimate
-    rate: Estimate
-    mix_parts: tuple[MixPart, ...]
+    mix_effect: Estimate
+    rate_effect: Estimate
+    mix_effects: tuple[MixEffect, ...]
     slices: tuple[Slice, ...]
     overall: Slice | None
     unexplained: Estimate
-    minimum_detectable: tuple[Detectable, ...]
+    detectable_excess: tuple[DetectableExcess, ...]
     dimensions: tuple[str, ...]
-    tested: int
+    n_tested: int
     alpha: float
     p_value: float
 
     @property
-    def named(self) -> tuple[Slice, ...]:
-        """All that is named, `overall` first."""
+    def named_slices(self) -> tuple[Slice, ...]:
+        """All named slices, `overall` first."""
         return (self.overall, *self.slices) if self.overall else self.slices
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per named slice, everywhere first; rates and contributions as shares."""
+        """Return one row per named slice, `overall` first; rates and contributions as shares."""
         names = (
             "where direction before after expected excess excess_low excess_high contribution share p_value items new"
             " single_rater measurement"
         )
         rows = [
-            (name_slice(one.where), one.direction, one.before.value if one.before else np.nan, one.after.value,
-             one.expected, one.excess.value, one.excess.low, one.excess.high, one.contribution.value,
-             one.share.value if one.share else np.nan, one.p_value, one.items, one.new, one.single_rater,
-             one.measurement)
-            for one in self.named
+            (format_slice(slice_.where), slice_.direction, slice_.before.value if slice_.before else np.nan,
+             slice_.after.value, slice_.expected_rate, slice_.excess.value, slice_.excess.low, slice_.excess.high,
+             slice_.contribution.value, slice_.share.value if slice_.share else np.nan, slice_.p_value, slice_.items,
+             slice_.is_new, slice_.single_rater, slice_.is_measurement)
+            for slice_ in self.named_slices
         ]  # fmt: skip
         shares = dict.fromkeys(("before", "after", "expected", "share"), "%")
-        return mark_units(pd.DataFrame(rows, columns=names.split()), **shares, contribution="pp")
+        return set_units(pd.DataFrame(rows, columns=names.split()), **shares, contribution="pp")
 
     def power_frame(self) -> pd.DataFrame:
-        """Return what each slice of one dimension could have shown, the largest first: the least excess named."""
-        rows = [(name_slice(one.where), one.items, one.expected, one.excess.value) for one in self.minimum_detectable]
+        """Return the smallest detectable excess of each slice of one dimension, the largest slice first."""
+        rows = [
+            (format_slice(slice_.where), slice_.items, slice_.expected_errors, slice_.excess.value)
+            for slice_ in self.detectable_excess
+        ]
         frame = pd.DataFrame(rows, columns=["where", "items", "expected_errors", "detectable_excess"])
-        frame = frame.assign(times_the_rate=1 + frame["detectable_excess"] / frame["expected_errors"])
+        frame = frame.assign(rate_ratio=1 + frame["detectable_excess"] / frame["expected_errors"])
         return frame.sort_values(["items", "where"], ascending=[False, True], ignore_index=True)
 
     def summary(self) -> str:
-        """Say in one sentence how the rate moved and where."""
-        mix = f" The mix makes {show(self.mix.value, 'pp')} of it{self._mixed()}." if self.mix.excludes_zero else ""
-        where = " ".join(_tell(one) for one in self.named) or "No slice is shown to have changed."
-        return f"{self._moved()}{mix} {where}"
+        """Say how the error rate changed, and in which slices."""
+        mix = ""
+        if self.mix_effect.excludes_zero:
+            size = format_value(self.mix_effect.value, "pp")
+            mix = f" Work mix accounts for {size} of it{self._format_largest_mix()}."
+        slices = " ".join(format_changed_slice(slice_) for slice_ in self.named_slices)
+        return f"{self._format_change()}{mix} {slices or 'No change proven in any slice.'}"
 
-    def findings(self) -> tuple[Finding, ...]:
-        """Hand on the change, its two parts, and each named slice; "none" where nothing is named."""
-        return (*self._parts(), *self._places()) if self.named else (*self._parts(), self._nothing())
+    def findings(self) -> tuple[Finding[DriverKind], ...]:
+        """Return the change, its two parts, and each named slice; "none" if no slice is named."""
+        slices = self._slice_findings() if self.named_slices else (self._no_slice_finding(),)
+        return (*self._change_findings(), *slices)
 
-    def _mixed(self) -> str:
-        largest = self.mix_parts[0]
-        return f", most of that by {largest.dimension}" if largest.part.value * self.mix.value > 0 else ""
+    def _format_largest_mix(self) -> str:
+        largest = self.mix_effects[0]
+        return f", mostly through {largest.dimension}" if largest.effect.value * self.mix_effect.value > 0 else ""
 
-    def _moved(self) -> str:
-        moved = f"{'rose' if self.change.value > 0 else 'fell'} by {_size(self.change)}"
-        moved = moved if self.change.excludes_zero else f"is not shown to have moved: {self.change}"
-        return f"The error rate {moved}, from {show(self.before.value, '%')} to {show(self.after.value, '%')}."
+    def _format_change(self) -> str:
+        rates = f"from {format_value(self.before.value, '%')} to {format_value(self.after.value, '%')}"
+        if not self.change.excludes_zero:
+            return f"Change in error rate not proven: {self.change}, {rates}."
+        verb = "rose" if self.change.value > 0 else "fell"
+        return f"The error rate {verb} by {take_absolute(self.change)}, {rates}."
 
-    def _parts(self) -> Iterator[Finding]:
-        """Grade the change and its parts: a part is ruled out where it is at most a quarter of a change shown."""
-        grade: Grade = "shown" if self.change.excludes_zero else "not proven"
-        yield Finding("drivers", "change", self._moved(), grade, self.change, "change", p_value=self.p_value)
-        for kind, part, told in (("mix", self.mix, "The mix of the work"), ("rate", self.rate, "The work itself")):
-            small = max(abs(part.low), abs(part.high)) <= abs(self.change.value) / 4 and self.change.excludes_zero
-            grade = "shown" if part.excludes_zero else "ruled out" if small else "not proven"
-            whole = [self.mix.value, self.rate.value]
-            share = share_change(part.value, whole, self.change.value) if self.change.excludes_zero else None
-            most = self._mixed() if kind == "mix" and grade == "shown" else ""
-            yield Finding("drivers", kind, f"{told} makes {part} of the change{most}.", grade, part, kind, share=share)
-
-    def _places(self) -> Iterator[Finding]:
-        for place, one in enumerate(self.named, start=-1 if self.overall else 0):
-            path = f"slices[{place}].excess" if place >= 0 else "overall.excess"
-            kind = "measurement" if one.measurement else "slice" if one.where else "everywhere"
-            share = one.share.value if one.share else None
-            yield Finding(
-                "drivers", kind, _tell(one), "shown", one.excess, path, one.where, share=share, p_value=one.p_value
-            )
-
-    def _nothing(self) -> Finding:
-        place, seen = max(enumerate(self.minimum_detectable), key=lambda one: one[1].items, default=(0, None))
-        if seen is None:
-            return Finding("drivers", "none", "No slice holds enough expected errors to be tested.", "not proven")
-        told = (
-            f"{show(seen.excess.value, 'errors')} more than {seen.expected:,.0f} in {name_slice(seen.where)} would be"
+    def _change_findings(self) -> Iterator[Finding[DriverKind]]:
+        """Return the change and its parts; a part is ruled out if it is at most a quarter of a proven change."""
+        is_proven = self.change.excludes_zero
+        grade: Grade = "shown" if is_proven else "not proven"
+        yield Finding("drivers", "change", self._format_change(), grade, self.change, "change", p_value=self.p_value)
+        effects: tuple[tuple[DriverKind, Estimate, str, str], ...] = (
+            ("mix", self.mix_effect, "mix_effect", "work mix"),
+            ("rate", self.rate_effect, "rate_effect", "quality at constant mix"),
         )
-        sentence = f"No slice of {self.tested:,} is shown to have changed; {told}."
-        return Finding("drivers", "none", sentence, "not proven", seen.excess, f"minimum_detectable[{place}].excess")
+        for kind, effect, path, name in effects:
+            label = name[0].upper() + name[1:]
+            if effect.excludes_zero:
+                grade = "shown"
+                mostly = self._format_largest_mix() if kind == "mix" else ""
+                sentence = f"{label} accounts for {effect} of the change{mostly}."
+            elif is_proven and max(abs(effect.low), abs(effect.high)) <= SMALL_SHARE * abs(self.change.value):
+                grade, sentence = "ruled out", f"{label} ruled out: it accounts for {effect} of the change."
+            else:
+                grade, sentence = "not proven", f"Effect of {name} not proven: {effect}."
+            parts = [self.mix_effect.value, self.rate_effect.value]
+            share = compute_change_share(effect.value, parts, self.change.value) if is_proven else None
+            yield Finding("drivers", kind, sentence, grade, effect, path, share=share)
+
+    def _slice_findings(self) -> Iterator[Finding[DriverKind]]:
+        for index, slice_ in enumerate(self.named_slices, start=-1 if self.overall else 0):
+            path = f"slices[{index}].excess" if index >= 0 else "overall.excess"
+            kind: DriverKind = "measurement" if slice_.is_measurement else "slice" if slice_.where else "everywhere"
+            share = slice_.share.value if slice_.share else None
+            yield Finding(
+                "drivers", kind, format_changed_slice(slice_), "shown", slice_.excess, path, slice_.where,
+                share=share, p_value=slice_.p_value,
+            )  # fmt: skip
+
+    def _no_slice_finding(self) -> Finding[DriverKind]:
+        """Say that no slice changed provably, and what would have been detected in the largest slice."""
+        if not self.detectable_excess:
+            return Finding("drivers", "none", "No slice has enough expected errors to be tested.", "not proven")
+        index, largest = max(enumerate(self.detectable_excess), key=lambda indexed: indexed[1].items)
+        sentence = (
+            f"No change proven in any of {self.n_tested:,} slices. In {format_slice(largest.where)}, "
+            f"{format_value(largest.excess.value, 'errors')} more than the expected {largest.expected_errors:,.0f} "
+            "would probably have been detected."
+        )
+        path = f"detectable_excess[{index}].excess"
+        return Finding("drivers", "none", sentence, "not proven", largest.excess, path)
 
 
-def rank_drivers(
-    baseline: Any, current: Any, dimensions: Sequence[str], *, max_order: int = 2, alpha: float = 0.05, seed: int = 0
-) -> Drivers:
-    """Find the slices that explain how the error rate moved from `baseline` to `current`.
+def rank_drivers(baseline: Any, current: Any, dimensions: Sequence[str], *, alpha: float = 0.05) -> Drivers:
+    """Find the slices that explain how the error rate changed from `baseline` to `current`.
 
     Parameters
     ----------
     baseline, current
         Two tables with one row per audited decision: the dimensions, and `error` (0/1) or `label` and `truth`;
-        optionally `weight` (1 / probability of being sampled) and `rater`, which is searched person by person. Where
-        they have `auditor` or the two policy versions, these are searched too and named as measurement. Rows of other
-        than proportional streams are left out, unless `stream` is one of the dimensions. Or one row per cell that was
-        counted before, with `items` and `errors`.
+        optionally `weight` (1 / sampling probability) and `rater`, which is searched as well. `auditor` and the two
+        policy versions, if both tables have them, are searched as measurement dimensions. Rows of streams that are not
+        proportional are left out, unless `stream` is one of the dimensions. Alternatively one row per counted cell,
+        with `items` and `errors`.
     dimensions
-        The columns to search. Missing values are a value of their own, shown "(missing)". One with 40 values or more
-        is searched alone, not in pairs, and its values may drift at random; beyond 300 values (2,000 in the largest
-        dimension) those with fewest audits are read together as "(rare)".
-    max_order
-        1 for slices of one dimension, 2 for two as well.
+        The columns to search. Missing values are a value of their own, "(missing)". A dimension with 40 values or more
+        is searched alone, not in pairs, and its values may vary at random. Beyond 300 values (2,000 in the largest
+        dimension) the values with fewest audits are combined as "(rare)".
     alpha
         The probability of naming any slice when none changed.
-    seed
-        Nothing is drawn at present.
+
+    Returns
+    -------
+    Drivers
+        The change, its mix effect and rate effect, and the slices that changed.
 
     Raises
     ------
     DataError
-        If a period has no audits, a column is missing, `error` is neither 0 nor 1 or a weight is not above 0.
+        If a period has no audits, a column is missing, `error` is neither 0 nor 1, or a weight is not above 0.
+    ValueError
+        If `alpha` is not between 0 and 1, or there is no dimension to search.
 
     Notes
     -----
-    Excess and shares allow for the search (given that the slice was named); a share is of the change as observed. It
-    cannot see a change that shows in three dimensions together only, nor one in a column that is not named, nor one no
-    larger than what cells scatter or most slices wander by; it says where, not why; two slices that hold nearly the
-    same audits cannot be told apart, nor one auditor who audits all of a slice from the slice. Intervals of the change
-    allow for raters (but not for those who are named, which is shown by itself), and for items where these were judged
-    more than once.
+    Excess and shares are corrected for the search, given that the slice was named. A share refers to the observed
+    change. Intervals of the change allow for raters (except for named raters, which are shown by themselves), and for
+    items that were judged more than once.
+
+    The search cannot detect a change in combinations of three dimensions only, a change in a column that is not
+    searched, or a change within the random variation of cells and slices. It says where, not why. It cannot tell apart
+    two slices with nearly the same audits, or a slice and the one auditor who audits all of it.
+
+    References
+    ----------
+    Kitagawa, E. M. (1955). Components of a difference between two rates. JASA 50: 1168-1194.
 
     Examples
     --------
     >>> rows = [(queue, number % 10 == 0) for queue in "ab" for number in range(500)]
     >>> baseline = pd.DataFrame(rows, columns=["queue", "error"]).astype({"error": int})
     >>> current = baseline.assign(error=baseline["error"].where(baseline["queue"] == "a", 1 - baseline["error"]))
-    >>> [one.where for one in rank_drivers(baseline, current, ["queue"]).slices]
+    >>> [slice_.where for slice_ in rank_drivers(baseline, current, ["queue"]).slices]
     [{'queue': 'b'}]
     """
-    if max_order not in (1, 2) or not 0 < alpha < 1:
-        raise ValueError("max_order is 1 or 2 and alpha between 0 and 1")
-    tables = select_audits((baseline, current), dimensions)
-    columns = [set(column_names(table)) for table in tables]
-    found = [name for name in ("rater", *MEASUREMENT) if all(name in names for names in columns)]
-    names = tuple(dict.fromkeys([*dimensions, *found]))
+    if not 0 < alpha < 1:
+        raise ValueError(f"alpha {alpha} is not between 0 and 1")
+    tables = prepare_periods((baseline, current), dimensions)
+    common = set(column_names(tables[0])) & set(column_names(tables[1]))
+    implied = [name for name in ("rater", *MEASUREMENT_DIMENSIONS) if name in common]
+    names = tuple(dict.fromkeys([*dimensions, *implied]))
     if not names:
         raise ValueError("name at least one dimension")
-    repeated = ITEM not in names and all(ITEM in known for known in columns) and any(map(items_repeat, tables))
-    by = (*names, ITEM) if repeated else names
-    counts = count_cells(tables[0], by, "baseline"), count_cells(tables[1], by, "current period")
-    encoded = encode_cells(counts, names)
-    names, sizes = tuple(encoded.values), [len(value) for value in encoded.values.values()]
-    cluster = names.index("rater") if "rater" in names else len(names) - 1 if sizes[-1] >= MANY_VALUES else None
-    alone = [names.index(name) for name in MEASUREMENT if name in names]
-    options = {"cluster": cluster, "alone": alone, "pairs": max_order > 1, "alpha": alpha, "judged": encoded.judged}
-    search = search_slices(*encoded.cells, sizes, **options)
-    return _answer(
-        SearchedPeriods(encoded.cells, encoded.plain, encoded.values, encoded.judged, cluster, search), alpha
+    repeated = ITEM_ID not in names and ITEM_ID in common and any(map(has_repeated_items, tables))
+    by = (*names, ITEM_ID) if repeated else names
+    counts = count_by_dimensions(tables[0], by, "baseline"), count_by_dimensions(tables[1], by, "current period")
+    encoded = encode_periods(counts, names)
+    names, sizes = tuple(encoded.values), [len(values) for values in encoded.values.values()]
+    cluster = names.index("rater") if "rater" in names else len(names) - 1 if sizes[-1] >= HIGH_CARDINALITY else None
+    alone = [names.index(name) for name in MEASUREMENT_DIMENSIONS if name in names]
+    search = search_slices(
+        *encoded.cells, sizes, rater_dimension=cluster, unpaired=alone, alpha=alpha, item_counts=encoded.item_counts
     )
+    predictions = PeriodPredictions(
+        encoded.cells, encoded.unweighted_counts, encoded.values, encoded.item_counts, cluster, search
+    )
+    return _build_drivers(predictions, alpha)
 
 
-def _answer(case: SearchedPeriods, alpha: float) -> Drivers:
-    old = [expit(case.search.baseline.logits(cells.codes)) for cells in case.cells]
-    new = case.chances()
-    apart = [place for place, name in enumerate(case.values) if name in MEASUREMENT]
-    mean = case.average_work(apart)
-    compare = partial(compare_rates, case.cells, clusters=case.cluster, judged=case.judged)
-    lifted = case.lifted_raters()
-    change, p_value = compare(usual=(0.0, lifted))
-    mix, parts, _ = split_mix(*case.cells, case.search.baseline, mean, judged=case.judged)
-    mixed = [MixPart(*one) for place, one in enumerate(zip(case.values, parts, strict=True)) if place not in apart]
-    jointly = Estimate(mix.value - sum(one.part.value for one in mixed), unit="pp")
-    mixed.sort(key=lambda one: -abs(one.part.value))
-    usual = [(one + other) / 2 for one, other in zip(old, new, strict=True)]
-    rate, _ = compare(offsets=mean, usual=(usual[0], usual[1] + lifted / 2))
-    rest, _ = compare(offsets=(old[0], new[1]), usual=(old[0], new[1]))
-    slices = [_slice(case, place, new) for place in range(len(case.search.picks))]
-    slices = _add_shares(slices, mix, change) if change.excludes_zero else slices
-    scale = case.scale
-    left, ends = rate.value - sum(one.contribution.value for one in slices), (rest.low, rest.high)
-    detectable = (
-        Detectable(case.where([dimension], [value]), round(items * scale), expected * scale,
-                   Estimate(excess * scale, unit="errors"))
-        for dimension, value, items, expected, excess in case.search.detectable
-    )  # fmt: skip
+def _build_drivers(predictions: PeriodPredictions, alpha: float) -> Drivers:
+    """Decompose the change and describe the selected slices."""
+    search, cells = predictions.search, predictions.cells
+    old_rates = [expit(search.baseline.logits(period.codes)) for period in cells]
+    new_rates = predictions.predict_rates()
+    measurement = [index for index, name in enumerate(predictions.values) if name in MEASUREMENT_DIMENSIONS]
+    mean_rates = predictions.average_predicted_rates(measurement)
+    estimate = partial(
+        estimate_adjusted_difference,
+        cells,
+        rater_dimension=predictions.rater_dimension,
+        item_counts=predictions.item_counts,
+    )
+    rater_effects = predictions.selected_rater_effects()
+    change, p_value = estimate(expected_rates=(0.0, rater_effects))
+    mix_effect, effects, _ = decompose_mix(*cells, search.baseline, mean_rates, item_counts=predictions.item_counts)
+    middle_rates = [(old + new) / 2 for old, new in zip(old_rates, new_rates, strict=True)]
+    rate_effect, _ = estimate(offsets=mean_rates, expected_rates=(middle_rates[0], middle_rates[1] + rater_effects / 2))
+    rest, _ = estimate(offsets=(old_rates[0], new_rates[1]), expected_rates=(old_rates[0], new_rates[1]))
+    slices = [build_slice(predictions, index, new_rates) for index in range(len(search.selected))]
+    slices = add_shares(slices, mix_effect, change) if change.excludes_zero else slices
+    unexplained = rate_effect.value - sum(slice_.contribution.value for slice_ in slices)
+    low, high = (float(np.clip(unexplained + limit - rest.value, -1, 1)) for limit in (rest.low, rest.high))
+    by_dimension = dict(zip(predictions.values, effects, strict=True))
     return Drivers(
-        *(case.rate(period, np.ones(len(one), bool)) for period, one in enumerate(old)),
-        change, mix, rate,
-        (*mixed, MixPart("(jointly)", jointly)),
-        slices=tuple(one for one in slices if one.where),
-        overall=next((one for one in slices if not one.where), None),
-        unexplained=Estimate(left, *(float(np.clip(left + one - rest.value, -1, 1)) for one in ends), "pp"),
-        minimum_detectable=tuple(detectable),
-        dimensions=tuple(case.values), tested=case.search.tested, alpha=alpha, p_value=p_value,
-    )  # fmt: skip
-
-
-def _add_shares(slices: Sequence[Slice], mix: Estimate, change: Estimate) -> list[Slice]:
-    """Give each slice its share; what one end of its interval adds is taken from what is unexplained."""
-    found = []
-    for one in slices:
-        others = [mix.value, *(other.contribution.value for other in slices if other is not one)]
-        part = one.contribution
-        shares = [
-            share_change(value, [*others, value, change.value - sum(others) - value], change.value)
-            for value in (part.value, part.low, part.high)
-        ]
-        found.append(replace(one, share=Estimate(shares[0], *sorted(shares[1:]), unit="%")))
-    return found
-
-
-def _slice(case: SearchedPeriods, place: int, new: Sequence[Array]) -> Slice:
-    pick, without = case.search.picks[place], case.chances(place)
-    inside = [pick.members(cells.codes) for cells in case.cells]
-    added = [float(cells.items @ (new[at] - without[at]) / cells.items.sum()) for at, cells in enumerate(case.cells)]
-    scale = (added[0] / added[1] + 1) / 2 / case.cells[1].items.sum()
-    ends = pick.excess, pick.low, pick.high
-    points = [one * scale for one in ends]
-    after, people = case.rate(1, inside[1]), "rater" in case.values
-    where, items = case.where(pick.dimensions, pick.values), float(case.cells[1].items[inside[1]].sum())
-    worse = pick.score > 0  # errors are then part of those that there are, else of as many audits as there are
-    unit = after.errors / float(case.cells[1].errors[inside[1]].sum()) if worse else after.items / items
-    return Slice(
-        where,
-        direction=1 if worse else -1,
-        before=case.rate(0, inside[0]) if inside[0].any() else None,
-        after=after,
-        expected=max(after.value - pick.excess / items, 0.0) if worse else pick.usual / items,
-        excess=Estimate(*(min(one * unit, float(after.errors)) for one in ends), unit="errors"),
-        naive_excess=pick.naive * unit,
-        contribution=Estimate(points[0], *sorted(points[1:]), unit="pp"),
-        share=None,
-        p_value=pick.p_value,
-        items=int(after.items),
-        new=not inside[0].any(),
-        raters=len(np.unique(case.cells[1].codes[case.cluster][inside[1]])) if people else 0,
-        single_rater="rater" in where or (people and pick.carried),
-        measurement=any(name in MEASUREMENT for name in where),
+        before=predictions.rate(0, np.ones(len(old_rates[0]), bool)),
+        after=predictions.rate(1, np.ones(len(old_rates[1]), bool)),
+        change=change,
+        mix_effect=mix_effect,
+        rate_effect=rate_effect,
+        mix_effects=_list_mix_effects(by_dimension, mix_effect),
+        slices=tuple(slice_ for slice_ in slices if slice_.where),
+        overall=next((slice_ for slice_ in slices if not slice_.where), None),
+        unexplained=Estimate(unexplained, low, high, "pp"),
+        detectable_excess=_list_detectable(predictions),
+        dimensions=tuple(predictions.values),
+        n_tested=search.tested,
+        alpha=alpha,
+        p_value=p_value,
     )
 
 
-def _tell(one: Slice) -> str:
-    rates = f"{show(one.after.value, '%')} instead of {show(one.expected, '%')}"
-    new = ", new in this period" if one.new else ""
-    alone = ", mostly one rater" if one.single_rater and "rater" not in one.where else ""
-    more = "more" if one.direction > 0 else "fewer"
-    audit = "; the audit changed there, not the work" if one.measurement else ""
-    return f"{name_slice(one.where)}: {_size(one.excess)} {more} than expected, {rates}{new}{alone}{audit}."
+def _list_mix_effects(effects: dict[str, Estimate], mix_effect: Estimate) -> tuple[MixEffect, ...]:
+    """Return the effect of each dimension of the work, the largest first, and what they make jointly."""
+    listed = [MixEffect(name, effect) for name, effect in effects.items() if name not in MEASUREMENT_DIMENSIONS]
+    jointly = Quantity(mix_effect.value - sum(entry.effect.value for entry in listed), unit="pp")
+    listed.sort(key=lambda entry: -abs(entry.effect.value))
+    return (*listed, MixEffect("(jointly)", jointly))
 
 
-def _size(part: Estimate) -> Estimate:
-    return Estimate(abs(part.value), *sorted((abs(part.low), abs(part.high))), part.unit)
+def _list_detectable(predictions: PeriodPredictions) -> tuple[DetectableExcess, ...]:
+    """Return the detectable excess of each tested slice of one dimension, in errors among the audits as they are."""
+    scale = predictions.audits_per_effective_audit
+    return tuple(
+        DetectableExcess(predictions.where([dimension], [value]), round(items * scale), expected * scale,
+                         Quantity(excess * scale, unit="errors"))
+        for dimension, value, items, expected, excess in predictions.search.detectable
+    )  # fmt: skip

@@ -1,45 +1,82 @@
-"""How do sites compare, fairly? A funnel of sites and periods, adjusted for their mix of work; never a league table."""
+"""How do sites compare? A funnel of sites and periods, adjusted for the work mix; never a league table.
+
+With e_c, n_c the weighted errors and weight of cell c (queue × content type) over all sites, and r the overall error
+rate, each cell has the shrunken rate (e_c + k_c r) / (n_c + k_c), where k_c is the weight of ten audits. A point i (one
+site and period) with weight n_ic in cell c expects E_i errors, and its adjusted rate is indirectly standardised:
+
+    E_i = sum_c n_ic (e_c + k_c r) / (n_c + k_c),    a_i = r O_i / E_i,    O_i its observed errors.
+
+With m_i the effective number of audits (weights, rater clusters), z_i = (a_i - r) / sqrt(r (1 - r) / m_i). The funnel
+is widened by the overdispersion phi of the winsorised z-values (Spiegelhalter 2005), and points are called different by
+the Benjamini-Hochberg procedure on the p-values of z_i / phi.
+
+References
+----------
+Spiegelhalter, D. J. (2005). Funnel plots for comparing institutional performance. Statistics in Medicine 24: 1185-1202.
+Benjamini, Y. and Hochberg, Y. (1995). Controlling the false discovery rate. JRSS B 57: 289-300.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import narwhals as nw
 import numpy as np
 import pandas as pd
 from scipy import stats
 
-from rca_lib.audits.counting import column_names, count_errors, items_repeat, keep_proportional, open_table
-from rca_lib.audits.periods import Coverage, cover_days, parse_period, period_of
-from rca_lib.audits.tables import parse_scope
-from rca_lib.findings import DataError, Finding, Rate, count_noun, join_words, mark_units, show
-from rca_lib.stats.rates import clustered_rate
+from rca_lib.audits.counting import column_names, count_errors, has_repeated_items, keep_proportional, prepare_audits
+from rca_lib.audits.periods import Coverage, compute_coverage, get_period, parse_period
+from rca_lib.audits.schema import matches_pattern
+from rca_lib.audits.targets import holds_throughout, judge_target, read_target
+from rca_lib.findings import DataError, Estimate, Finding, Rate, format_count, format_value, join_words, set_units
+from rca_lib.result import Result
+from rca_lib.stats.funnel import call_different, compute_binomial_variance, estimate_overdispersion
+from rca_lib.stats.proportions import estimate_clustered_rate
 
-MIX = ("queue", "content_type")
-NOT_DIFFERENT, TOO_FEW = "no different", "too few audits"
-LEAST_AUDITS = 30  # of a site and period, as for a headline: fewer are shown and not judged
+PortfolioKind = Literal["differs"]
+
+ADJUSTMENT_COLUMNS = ("queue", "content_type")  # the work mix that points are adjusted for
+NOT_DIFFERENT, TOO_FEW_AUDITS = "no different", "too few audits"
+MIN_AUDITS = 30  # audits of a site and period, from which it is judged, as for a headline
+PRIOR_AUDITS = 10  # audits at the overall rate that are added to each cell, so that small cells stay near it
 
 
 @dataclass(frozen=True, slots=True)
-class SitePoint:
-    """One site and period: its rate, and what it would be with the mix of work of all sites together.
+class SitePeriod:
+    """One site and period in the funnel.
 
-    `adjusted` is the overall rate times observed over expected errors; `items` the number of independent audits that
-    carry as much information; `lower` and `upper` the funnel at that number,
-    outside of which a point is called different; `p_value` of "no different from the rest",
-    `verdict` after all points were looked at (Benjamini and Hochberg 1995), "too few audits" below 30; `target` met,
-    missed, not proven or ""; `complete` tells whether the audits of all sites reach over the whole period.
+    Attributes
+    ----------
+    site, period
+        Their names.
+    rate
+        The error rate as it is.
+    adjusted_rate
+        The error rate with the work mix of all sites together, as a share.
+    effective_audits
+        The number of independent audits that carry as much information.
+    lower_limit, upper_limit
+        The control limits of the funnel at that number, as shares.
+    p_value
+        Of no difference from the other points.
+    verdict
+        "worse", "better" or "no different" at the false discovery rate of all points; "too few audits" below 30.
+    target
+        "met", "missed", "not proven", "too few audits", or "" without a target.
+    complete
+        Whether the audits of all sites cover the whole period.
     """
 
     site: str
     period: str
     rate: Rate
-    adjusted: float
-    items: float
-    lower: float
-    upper: float
+    adjusted_rate: float
+    effective_audits: float
+    lower_limit: float
+    upper_limit: float
     p_value: float
     verdict: str
     target: str
@@ -47,14 +84,16 @@ class SitePoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Portfolio:
-    """All sites and periods against the whole: `overall` error rate, `spread` the overdispersion between points."""
+class Portfolio(Result):
+    """All sites and periods, with the overall error rate and the overdispersion between points."""
 
-    overall: float
-    spread: float
+    max_display_rows: ClassVar[int] = 200  # every site and period, or queue, is of interest
+
+    overall_rate: float
+    overdispersion: float
     alpha: float
     adjusted_for: tuple[str, ...]
-    points: tuple[SitePoint, ...]
+    points: tuple[SitePeriod, ...]
     coverage: Coverage
 
     def to_frame(self) -> pd.DataFrame:
@@ -68,47 +107,52 @@ class Portfolio:
                 "accuracy": 1 - point.rate.value,
                 "low": 1 - point.rate.high,
                 "high": 1 - point.rate.low,
-                "mix_adjusted": 1 - point.adjusted,
-                "against_the_rest": point.verdict,
+                "adjusted_accuracy": 1 - point.adjusted_rate,
+                "comparison": point.verdict,
                 "target": point.target,
                 "coverage": "" if point.complete else "incomplete period",
             }
             for point in self.points
         ]
-        return mark_units(pd.DataFrame(rows), **dict.fromkeys(("accuracy", "low", "high", "mix_adjusted"), "%"))
+        return set_units(pd.DataFrame(rows), **dict.fromkeys(("accuracy", "low", "high", "adjusted_accuracy"), "%"))
 
     def summary(self) -> str:
-        """Say who differs from the rest, who misses a target, and what of it is provisional."""
-        told = [f"{point.site} in {point.period} ({point.verdict})" for point in self.points if _differs(point)]
+        """Return which points differ from the others, which miss a target, and what is provisional."""
+        count = format_count(len(self.points), "site and period", "sites and periods")
         mix = f", adjusted for {join_words(self.adjusted_for)}" if self.adjusted_for else ""
-        places = count_noun(len(self.points), "site and period", "sites and periods")
-        whole = f"{places}, {show(1 - self.overall, '%')} accurate together{mix}."
-        differ = f"Beyond chance: {join_words(told)}." if told else "None differs from the others beyond chance."
-        return " ".join([whole, differ, *self._tell_targets(), *self._tell_limits()])
+        overall = f"Overall accuracy {format_value(1 - self.overall_rate, '%')} in {count}{mix}."
+        different = [f"{point.site} in {point.period} ({point.verdict})" for point in self.points if _differs(point)]
+        comparison = "None differs from the others beyond chance."
+        if different:
+            comparison = f"Different from the others beyond chance: {join_words(different)}."
+        return " ".join([overall, comparison, *self._format_targets(), *self._format_limitations()])
 
-    def _tell_targets(self) -> Iterator[str]:
-        """Say who misses a target, and why that is no contradiction to a quiet comparison."""
-        judged = [point for point in self.points if point.target]
-        if missed := [point for point in judged if point.target == "missed"]:
-            named = join_words([f"{point.site} in {point.period}" for point in missed])
-            yield f"{named} {'misses' if len(missed) == 1 else 'miss'} the contract's target."
-            if not all(map(_differs, missed)):
-                yield "Sites can be alike and all miss it: comparison and target are two questions."
+    def _format_targets(self) -> Iterator[str]:
+        """Say who misses a target, and why that does not contradict a comparison without differences."""
+        missed = [point for point in self.points if point.target == "missed"]
+        if not missed:
+            return
+        names = join_words([f"{point.site} in {point.period}" for point in missed])
+        yield f"{names} {'misses' if len(missed) == 1 else 'miss'} the target."
+        if not all(map(_differs, missed)):
+            yield "Sites can be alike and all miss the target: comparison and target are two questions."
 
-    def _tell_limits(self) -> Iterator[str]:
-        if few := sum(point.verdict == TOO_FEW for point in self.points):
-            yield f"{few} of them {'has' if few == 1 else 'have'} fewer than {LEAST_AUDITS} audits and are not judged."
-        if partial := sorted({point.period for point in self.points if not point.complete}):
-            ends = show(self.coverage.first.isoformat(), "date"), show(self.coverage.last.isoformat(), "date")
-            yield f"Incomplete: {join_words(partial)}. The audits reach from {ends[0]} to {ends[1]}."
+    def _format_limitations(self) -> Iterator[str]:
+        """Say which points are not judged, and which periods are incomplete."""
+        if few := sum(point.verdict == TOO_FEW_AUDITS for point in self.points):
+            yield f"{few} of them {'has' if few == 1 else 'have'} fewer than {MIN_AUDITS} audits and are not judged."
+        if incomplete := sorted({point.period for point in self.points if not point.complete}):
+            first = format_value(self.coverage.first.isoformat(), "date")
+            last = format_value(self.coverage.last.isoformat(), "date")
+            yield f"Incomplete: {join_words(incomplete)}. The audits cover {first} to {last}."
 
-    def findings(self) -> tuple[Finding, ...]:
-        """Return one finding per point that differs."""
+    def findings(self) -> tuple[Finding[PortfolioKind], ...]:
+        """Return one finding per point that differs from the others."""
         return tuple(
-            Finding("portfolio", "differs", f"{point.site} in {point.period} is {point.verdict} than the rest.",
-                    "shown" if point.complete else "likely", point.rate, f"points[{place}].rate",
+            Finding("portfolio", "differs", f"{point.site} in {point.period} is {point.verdict} than the others.",
+                    "shown" if point.complete else "likely", point.rate, f"points[{index}].rate",
                     {"site": point.site}, p_value=point.p_value)
-            for place, point in enumerate(self.points) if _differs(point)
+            for index, point in enumerate(self.points) if _differs(point)
         )  # fmt: skip
 
 
@@ -120,137 +164,170 @@ def compare_sites(
     periods: Sequence[str] = (),
     alpha: float = 0.05,
 ) -> Portfolio:
-    """Compare sites and periods with what chance and their mix of work let expect.
+    """Compare sites and periods with what chance and their work mix lead one to expect.
 
     Parameters
     ----------
     audits
-        One row per audit: `site`, `day`, `error` (or `label` and `truth`); where they exist `rater`, `weight`, and
+        One row per audit: `site`, `day`, `error` (or `label` and `truth`); if they exist `rater`, `weight`, and
         `queue` and `content_type` to adjust for.
     targets
-        The contract's accuracy, per site or for all (`metric`, `scope`, `contract`).
+        One row per accuracy target, per site or for all (`metric`, `scope`, `contract`).
     sites, periods
-        The ones to show, all sites and all months where none is named. All audits make the standard.
+        The ones to show; all sites and all months if none is named. The standard is always made of all audits.
     alpha
         The expected share of false calls among the points called different.
 
     Returns
     -------
     Portfolio
-        A point per site and period, by name.
-
-    Notes
-    -----
-    Expected errors come from the rates of queue × content type over all sites (indirect standardisation). The funnel is
-    Spiegelhalter's (2005), on effective numbers of audits (weights, rater clusters) and widened by the overdispersion
-    between points, so that sites which all differ a little do not all look special. Points with fewer than 30 audits
-    are shown and not judged; those of an incomplete period are compared with each other, and marked. It cannot see that
-    a site's items are harder within a queue and content type.
+        One point per site and period, by name.
 
     Raises
     ------
     DataError
         If there are no audits, or none of the sites and periods named.
+
+    Notes
+    -----
+    Points with fewer than 30 audits are shown and not judged. Points of an incomplete period are compared with each
+    other, and marked. The comparison cannot detect that the items of a site are harder within a queue and content type.
+
+    References
+    ----------
+    Spiegelhalter, D. J. (2005). Funnel plots for comparing institutional performance. Statistics in Medicine 24:
+    1185-1202.
+
+    Examples
+    --------
+    >>> audits = pd.DataFrame({"site": list("ab") * 100, "day": "2026-03-10", "error": [0, 1] + [0, 0] * 99})
+    >>> [(point.site, point.verdict) for point in compare_sites(audits).points]
+    [('a', 'no different'), ('b', 'no different')]
     """
-    counts, coverage = _count(keep_proportional(audits), periods)
-    adjusted_for = tuple(name for name in MIX if name in counts)
-    overall, counts["expected"] = _expect(counts, adjusted_for)
+    counts, coverage = _count_outcomes(keep_proportional(audits), periods)
+    adjusted_for = tuple(name for name in ADJUSTMENT_COLUMNS if name in counts)
+    overall, counts["expected"] = _compute_expected_errors(counts, adjusted_for)
     groups = counts[counts["site"].isin(sites or counts["site"].unique())].groupby(["site", "period"], sort=True)
-    named = {key: part for key, part in groups if not periods or key[1] in periods}
-    if not named:
-        raise DataError("no audits of these sites and periods", mend="leave sites and periods empty to see all")
-    rates = {key: _rate(part) for key, part in named.items()}
-    adjusted = np.array([
-        min(overall * part["weighted_errors"].sum() / part["expected"].sum(), 1.0) if overall else 0.0
-        for part in named.values()
-    ])  # fmt: skip
-    sizes = np.array([rates[key][1] for key in named])
-    judged = np.array([rates[key][0].items >= LEAST_AUDITS for key in named])
-    error = np.sqrt(_spread(overall, sizes) / sizes)
-    z_values = (adjusted - overall) / error
-    spread = _overdispersion(z_values[judged])
-    p_values = 2 * stats.norm.sf(np.abs(z_values) / spread)
-    called, limit = np.zeros(len(named), bool), alpha
-    if judged.any():
-        called[judged] = stats.false_discovery_control(p_values[judged]) <= alpha
-        limit = max(called.sum(), 1) * alpha / judged.sum()
-    width = stats.norm.ppf(1 - limit / 2) * spread * error
+    selected = {(str(site), str(period)): group for (site, period), group in groups if not periods or period in periods}
+    if not selected:
+        raise DataError("no audits of these sites and periods", hint="leave sites and periods empty to see all")
+    overdispersion, funnel = _compute_funnel(list(selected.values()), overall, alpha)
     points = tuple(
-        SitePoint(*key, rates[key][0], float(adjusted[place]), float(sizes[place]),
-                  max(overall - float(width[place]), 0.0), min(overall + float(width[place]), 1.0),
-                  float(p_values[place]), _call(z_values[place], called[place], judged[place]),
-                  _against_target(rates[key][0], key[0], targets), coverage.holds(parse_period(key[1])))
-        for place, key in enumerate(named)
-    )  # fmt: skip
-    return Portfolio(overall, spread, alpha, adjusted_for, points, coverage)
+        SitePeriod(
+            site=site,
+            period=period,
+            rate=point.rate,
+            adjusted_rate=point.adjusted_rate,
+            effective_audits=point.effective_audits,
+            lower_limit=max(overall - point.half_width, 0.0),
+            upper_limit=min(overall + point.half_width, 1.0),
+            p_value=point.p_value,
+            verdict=point.verdict,
+            target=_judge_target(point.rate, site, period, targets),
+            complete=coverage.covers_period(parse_period(period)),
+        )
+        for (site, period), point in zip(selected, funnel, strict=True)
+    )
+    return Portfolio(overall, overdispersion, alpha, adjusted_for, points, coverage)
 
 
-def _call(z_value: float, called: bool, judged: bool) -> str:
-    if not judged:
-        return TOO_FEW
-    return ("worse" if z_value > 0 else "better") if called else NOT_DIFFERENT
+@dataclass(frozen=True, slots=True)
+class _FunnelPoint:
+    """One point of the funnel; `half_width` is the distance of the control limits from the overall rate."""
+
+    rate: Rate
+    effective_audits: float
+    adjusted_rate: float
+    half_width: float
+    p_value: float
+    verdict: str
 
 
-def _spread(overall: float, sizes: np.ndarray) -> np.ndarray:
-    """Return the variance of one audit's error; where all audits or none are errors, as if half of one were not."""
-    rate = np.full(len(sizes), overall)
-    rate = np.where(rate * (1 - rate) > 0, rate, (rate * sizes + 0.5) / (sizes + 1))
-    return rate * (1 - rate)
+def _compute_funnel(groups: Sequence[pd.DataFrame], overall: float, alpha: float) -> tuple[float, list[_FunnelPoint]]:
+    """Return the overdispersion, and each point with its control limits and verdict."""
+    estimates = [_estimate_rate(group) for group in groups]
+    rates = [rate for rate, _ in estimates]
+    effective_audits = np.array([effective for _, effective in estimates])
+    adjusted_rates = np.array([_adjust_rate(group, overall) for group in groups])
+    is_judged = np.array([rate.items >= MIN_AUDITS for rate in rates])
+    standard_errors = np.sqrt(compute_binomial_variance(overall, effective_audits) / effective_audits)
+    z_values = (adjusted_rates - overall) / standard_errors
+    overdispersion = estimate_overdispersion(z_values[is_judged])
+    p_values = 2 * stats.norm.sf(np.abs(z_values) / overdispersion)
+    is_different, limit_alpha = call_different(p_values, is_judged, alpha)
+    half_widths = stats.norm.ppf(1 - limit_alpha / 2) * overdispersion * standard_errors
+    verdicts = map(_classify_point, z_values, is_different, is_judged)
+    columns = (effective_audits.tolist(), adjusted_rates.tolist(), half_widths.tolist(), p_values.tolist())
+    return overdispersion, list(map(_FunnelPoint, rates, *columns, verdicts))
 
 
-def _count(audits: Any, periods: Sequence[str]) -> tuple[pd.DataFrame, Coverage]:
-    """Count by site, period, rater, mix and outcome, by item where items repeat; tell how far the audits reach."""
+def _adjust_rate(counts: pd.DataFrame, overall: float) -> float:
+    """Return the overall rate times observed over expected errors."""
+    if not overall:
+        return 0.0
+    return min(overall * counts["weighted_errors"].sum() / counts["expected"].sum(), 1.0)
+
+
+def _classify_point(z_value: float, is_different: bool, is_judged: bool) -> str:
+    if not is_judged:
+        return TOO_FEW_AUDITS
+    if not is_different:
+        return NOT_DIFFERENT
+    return "worse" if z_value > 0 else "better"
+
+
+def _count_outcomes(audits: Any, periods: Sequence[str]) -> tuple[pd.DataFrame, Coverage]:
+    """Return counts by site, period, rater, work mix and outcome (by item if items repeat), and their coverage."""
     names = column_names(audits)
-    wanted = ("rater", *MIX, *(["item_id"] if items_repeat(audits) else []))
-    keys = ["site", "day", *(name for name in wanted if name in names), "wrong"]
-    counts = count_errors(open_table(audits).with_columns(wrong=nw.col("error")), keys)
+    wanted = ("rater", *ADJUSTMENT_COLUMNS, *(["item_id"] if has_repeated_items(audits) else []))
+    groups = [*(name for name in wanted if name in names), "wrong"]
+    counts = count_errors(prepare_audits(audits).with_columns(wrong=nw.col("error")), ["site", "day", *groups])
     if counts.empty:
-        raise DataError("no audits", mend="look at the ledger of the intake")
+        raise DataError("no audits", hint="look at the ledger of the intake")
     kind = parse_period(periods[0]).kind if periods else "month"
-    days = {day: pd.Timestamp(day).date() for day in counts["day"].unique()}
-    counts["period"] = counts["day"].map({day: period_of(date, kind).name for day, date in days.items()})
-    keys = ["site", "period", *keys[2:]]
-    return counts.drop(columns="day").groupby(keys, dropna=False, as_index=False).sum(), cover_days(days.values())
+    dates = {day: pd.Timestamp(day).date() for day in counts["day"].unique()}
+    counts["period"] = counts["day"].map({day: get_period(date, kind).name for day, date in dates.items()})
+    sums = counts.drop(columns="day").groupby(["site", "period", *groups], dropna=False, as_index=False).sum()
+    return sums, compute_coverage(dates.values())
 
 
-def _expect(counts: pd.DataFrame, mix: Sequence[str]) -> tuple[float, pd.Series]:
-    """Return the overall rate, and each row's expected (weighted) errors, cells shrunk to it by ten audits' worth."""
+def _compute_expected_errors(counts: pd.DataFrame, mix_columns: Sequence[str]) -> tuple[float, pd.Series]:
+    """Return the overall rate, and the expected weighted errors of each row from the shrunken rate of its cell."""
     overall = min(float(counts["weighted_errors"].sum() / counts["weight"].sum()), 1.0)
-    if not mix:
+    if not mix_columns:
         return overall, counts["weight"] * overall
-    cells = counts.groupby(list(mix), dropna=False)
+    cells = counts.groupby(list(mix_columns), dropna=False)
     sums = cells[["weight", "weighted_errors", "items"]].transform("sum")
-    prior = 10 * sums["weight"] / sums["items"]
+    prior = PRIOR_AUDITS * sums["weight"] / sums["items"]
     expected = counts["weight"] * (sums["weighted_errors"] + prior * overall) / (sums["weight"] + prior)
     return overall, expected * (counts["weighted_errors"].sum() / expected.sum() if overall else 1.0)
 
 
-def _rate(part: pd.DataFrame) -> tuple[Rate, float]:
-    """Return a point's rate and how many independent audits carry as much information."""
+def _estimate_rate(counts: pd.DataFrame) -> tuple[Rate, float]:
+    """Return the rate of a point and its effective number of audits."""
     rater, item = (
-        part[name].factorize(use_na_sentinel=False)[0] if name in part else None for name in ("rater", "item_id")
+        counts[name].factorize(use_na_sentinel=False)[0] if name in counts else None for name in ("rater", "item_id")
     )
-    numbers = (part[name].to_numpy(float) for name in ("items", "weight", "squared_weight"))
-    estimate = clustered_rate(part["wrong"].to_numpy(bool), *numbers, rater, item)
+    items, weight, squared_weight = (counts[name].to_numpy(float) for name in ("items", "weight", "squared_weight"))
+    estimate = estimate_clustered_rate(counts["wrong"].to_numpy(bool), items, weight, squared_weight, rater, item)
     return estimate.rate, estimate.rate.items / estimate.design_effect
 
 
-def _overdispersion(z_values: np.ndarray) -> float:
-    """Return the factor that widens the funnel: the z-values' spread, winsorised at their tenths (Spiegelhalter)."""
-    if len(z_values) < 5:
-        return 1.0
-    low, high = np.quantile(z_values, (0.1, 0.9))
-    return float(max(np.sqrt(np.mean(np.clip(z_values, low, high) ** 2)), 1.0))
-
-
-def _against_target(rate: Rate, site: str, targets: pd.DataFrame | None) -> str:
-    for target in [] if targets is None else targets.to_dict("records"):
-        scope = parse_scope(target.get("scope"))
-        if target["metric"] == "accuracy" and scope.get("site", site) == site and not set(scope) - {"site"}:
-            low, high = 1 - rate.high, 1 - rate.low
-            return "met" if low >= target["contract"] else "missed" if high < target["contract"] else "not proven"
+def _judge_target(rate: Rate, site: str, period: str, targets: pd.DataFrame | None) -> str:
+    """Return the verdict on the accuracy target of a site that holds throughout a period; "" without one."""
+    accuracy = Estimate(1 - rate.value, 1 - rate.high, 1 - rate.low)
+    for row in [] if targets is None else targets.to_dict("records"):
+        target = read_target({str(name): value for name, value in row.items()})
+        if _concerns_site(target, site) and holds_throughout(target, parse_period(period)):
+            return judge_target(target, accuracy, rate.items)
     return ""
 
 
-def _differs(point: SitePoint) -> bool:
-    return point.verdict not in (NOT_DIFFERENT, TOO_FEW)
+def _concerns_site(target: Mapping[str, Any], site: str) -> bool:
+    """Tell whether a target is about the accuracy of a whole site."""
+    where = target["where"]
+    return target["metric"] == "accuracy" and set(where) <= {"site"} and matches_pattern(site, where.get("site", site))
+
+
+def _differs(point: SitePeriod) -> bool:
+    return point.verdict not in (NOT_DIFFERENT, TOO_FEW_AUDITS)

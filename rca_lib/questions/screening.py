@@ -1,10 +1,24 @@
-"""Which of many series changed, and since when? One p-value each, the share of false ones held across all."""
+"""Which of many series changed, and since when? One p-value per series, with the false discovery rate controlled.
+
+Each series s is searched for changes and gets one p-value p_s. The Benjamini-Hochberg procedure turns the p-values of
+all n series into q-values,
+
+    q_(i) = min over j >= i of p_(j) n / j,
+
+for the p-values in ascending order. A series with q_s <= fdr changed; its trend keeps the changes that the search
+found. Of the series called changed, an expected share `fdr` at most did not change. The smallest detectable change of
+a series refers to the p-value that it needs in this screening, fdr * max(k, 1) / n for k changed series.
+
+References
+----------
+Benjamini, Y. and Hochberg, Y. (1995). Controlling the false discovery rate. JRSS B 57: 289-300.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -12,23 +26,37 @@ from joblib import Parallel, delayed
 from scipy.stats import false_discovery_control
 from tqdm import tqdm
 
-from rca_lib.audits.counting import MISSING
-from rca_lib.audits.tables import parse_scope
-from rca_lib.findings import Finding, mark_units, name_slice, show
-from rca_lib.stats.changepoints import Segmentation
-from rca_lib.stats.readings import Numbers, Season, check_chance, describe_trend, search_series, take_numbers
-from rca_lib.stats.series import read_series
-from rca_lib.stats.trends import Change, Trend, tell_change
+from rca_lib.audits.counting import MISSING_VALUE
+from rca_lib.audits.schema import matches_pattern, parse_scope
+from rca_lib.findings import Finding, format_slice, format_value, set_units
+from rca_lib.result import Result
+from rca_lib.stats.changepoints.estimates import (
+    Season,
+    SeriesArrays,
+    build_trend,
+    extract_arrays,
+    segment_series,
+    validate_probability,
+)
+from rca_lib.stats.changepoints.localization import ChangeKind
+from rca_lib.stats.changepoints.records import LevelChange, Trend, format_change
+from rca_lib.stats.changepoints.search import Segmentation
+from rca_lib.stats.changepoints.series import validate_series
 
-PARALLEL_FROM = 8.0  # seconds of work, estimated, from which more processes than one save time
+MIN_PARALLEL_SECONDS = 8.0  # estimated seconds of work from which several processes save time
+SECONDS_PER_SERIES = 0.003  # estimated fixed cost of one series
+SECONDS_PER_STEP_PAIR = 1e-7  # estimated cost that grows with the squared length of a series
+NO_CHANGE_ALPHA = 1e-12  # at this probability the search names no change of a series
+MAX_SUMMARY_SERIES = 5  # changed series that the summary names
+_CHANGE_COLUMNS = ("kind", "time", "earliest", "latest", "before", "after", "difference", "recent", "event")
 
 
 @dataclass(frozen=True, slots=True)
-class Screened:
-    """One series of a screening: where it is, its trend, and its `q_value`.
+class ScreenedSeries:
+    """One series of a screening: its slice, its trend and its q-value.
 
-    `changed` says that its p-value survived all series together; only then has its trend changes. Its
-    `minimum_detectable` is at the p-value that a series of this screening needs.
+    `changed` is True if the q-value is within the false discovery rate; only then the trend has changes. The smallest
+    detectable change of the trend refers to the p-value that a series needs in this screening.
     """
 
     where: Mapping[str, str]
@@ -38,170 +66,221 @@ class Screened:
 
 
 @dataclass(frozen=True, slots=True)
-class Screen:
-    """Many series looked at together: of those called changed, a share `fdr` at the most did not, on average.
+class Screening(Result):
+    """Many series, tested together at the false discovery rate `fdr`.
 
-    `left_out` are the slices that cannot be read: fewer than two steps, or no items.
+    `skipped` lists the series that cannot be tested: fewer than two steps, or no items.
     """
 
-    series: tuple[Screened, ...]
-    left_out: tuple[Mapping[str, str], ...]
+    max_display_rows: ClassVar[int] = 200  # every site and period, or queue, is of interest
+
+    series: tuple[ScreenedSeries, ...]
+    skipped: tuple[Mapping[str, str], ...]
     fdr: float
 
     @property
-    def changed(self) -> tuple[Screened, ...]:
-        """Return the series that changed, the surest first."""
-        return tuple(sorted((one for one in self.series if one.changed), key=lambda one: one.q_value))
+    def changed(self) -> tuple[ScreenedSeries, ...]:
+        """The series that changed, the smallest q-value first."""
+        return tuple(sorted((entry for entry in self.series if entry.changed), key=lambda entry: entry.q_value))
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row per change, and one per silent series with what it could have seen; rates as shares."""
+        """Return a row per change, and one per unchanged series with its detectable change; rates as shares."""
         rows = []
-        for one in sorted(self.series, key=lambda one: one.q_value):
-            tested = {"minimum_detectable": one.trend.minimum_detectable.value, "q_value": one.q_value,
-                      "p_value": one.trend.p_value, "steps": len(one.trend.steps)}  # fmt: skip
-            for change in one.trend.changes or (None,):
-                found = dict.fromkeys(_FOUND) if change is None else dict(zip(_FOUND, (
-                    change.kind, change.time, *change.interval_times, change.before.value, change.after.value,
-                    change.difference.value, change.recent, change.events[0].title if change.events else None,
-                ), strict=True))  # fmt: skip
-                rows.append({**one.where, **found, **tested})
-        return mark_units(pd.DataFrame(rows), before="%", after="%", difference="pp", minimum_detectable="pp")
+        for entry in sorted(self.series, key=lambda entry: entry.q_value):
+            trend = entry.trend
+            test = {
+                "minimum_detectable": trend.minimum_detectable.value,
+                "q_value": entry.q_value,
+                "p_value": trend.p_value,
+                "steps": len(trend.steps),
+            }
+            for change in trend.changes or (None,):
+                rows.append({**entry.where, **_describe_change(change), **test})
+        return set_units(pd.DataFrame(rows), before="%", after="%", difference="pp", minimum_detectable="pp")
 
     @property
     def headline(self) -> str:
-        """Say how many series changed, of how many."""
-        left = f"; {len(self.left_out)} too short to be looked at" if self.left_out else ""
-        rate = show(self.fdr, "%")
-        return f"{len(self.changed)} of {len(self.series)} series changed (false-discovery rate {rate}){left}"
+        """How many of the series changed."""
+        skipped = f"; {len(self.skipped)} too short to test" if self.skipped else ""
+        rate = format_value(self.fdr, "%")
+        return f"{len(self.changed)} of {len(self.series)} series changed (false-discovery rate {rate}){skipped}"
 
     def summary(self) -> str:
-        """Say which series changed, the surest first, and what the silent ones could have shown."""
+        """Return which series changed, the surest first, and what was detectable in the others."""
         changed = self.changed
-        told = [f"{name_series(one.where)} {_tell_size(one.trend.changes[-1])}" for one in changed[:5]]
-        told += [f"{len(changed) - 5} more"] if len(changed) > 5 else []
-        text = f"{self.headline}{': ' if told else ''}{'; '.join(told)}."
-        seen = [one.trend.minimum_detectable for one in self.series if not one.changed]
-        if not seen:
+        descriptions = [
+            f"{format_series_name(entry.where)} {_format_change_size(entry.trend.changes[-1])}"
+            for entry in changed[:MAX_SUMMARY_SERIES]
+        ]
+        if len(changed) > MAX_SUMMARY_SERIES:
+            descriptions.append(f"{len(changed) - MAX_SUMMARY_SERIES} more")
+        text = f"{self.headline}{': ' if descriptions else ''}{'; '.join(descriptions)}."
+        detectable = [entry.trend.minimum_detectable for entry in self.series if not entry.changed]
+        if not detectable:
             return text
-        sizes = np.quantile([one.value for one in seen], (0, 0.5, 1)).tolist()
-        low, middle, high = (show(size, seen[0].unit) for size in sizes)
-        return f"{text} A silent series would mostly have shown a change of {middle} (from {low} to {high})."
+        sizes = np.quantile([estimate.value for estimate in detectable], (0, 0.5, 1)).tolist()
+        low, median, high = (format_value(size, detectable[0].unit) for size in sizes)
+        return f"{text} Smallest detectable change of the others: median {median} ({low} to {high})."
 
-    def findings(self) -> tuple[Finding, ...]:
-        """Hand on each change of each series that changed."""
+    def findings(self) -> tuple[Finding[ChangeKind], ...]:
+        """Return one finding per change of each series that changed."""
         return tuple(
-            Finding("screen", change.kind, f"{name_slice(one.where)}: {_lower(tell_change(change))}.",
+            Finding("screening", change.kind, f"{format_slice(entry.where)}: {_lower_first(format_change(change))}.",
                     "likely" if change.recent else "shown", change.difference,
-                    f"series[{place}].trend.changes[{index}].difference", one.where,
-                    since=(str(change.time), *map(str, change.interval_times)), p_value=change.p_value)
-            for place, one in enumerate(self.series) for index, change in enumerate(one.trend.changes)
+                    f"series[{row}].trend.changes[{index}].difference", entry.where,
+                    since=(str(change.time), str(change.time_interval[0]), str(change.time_interval[1])),
+                    p_value=change.p_value)
+            for row, entry in enumerate(self.series) for index, change in enumerate(entry.trend.changes)
         )  # fmt: skip
 
 
-_FOUND = ("kind", "time", "earliest", "latest", "before", "after", "difference", "recent", "event")
-
-
-def screen_changes(
+def screen_series(
     counts: pd.DataFrame,
     by: str | Sequence[str],
     *,
     fdr: float = 0.1,
     season: Season = "auto",
     events: pd.DataFrame | None = None,
-    jobs: int | None = None,
+    n_jobs: int | None = None,
     progress: bool | None = None,
-) -> Screen:
-    """Find which of many series changed, and since when, with the share of false ones held.
+) -> Screening:
+    """Find which of many series changed, and since when, at a controlled false discovery rate.
 
     Parameters
     ----------
     counts
         One row per series and time step: the columns of `by`, and those of `find_changes`.
     by
-        The columns that name a series (site, queue, policy …); a missing value is a series of its own.
+        The columns that name a series (site, queue, policy …). A missing value is a series of its own.
     fdr
-        Expected share of series without change among those called changed (Benjamini and Hochberg 1995, on one p-value
-        per series).
+        The expected share of unchanged series among the series called changed.
     season, events
-        As in `find_changes`; an event whose `scope` (`site=lisbon`) speaks of other series is not held against one.
-    jobs
-        Processes to work in: as many as there are cores where that saves time, unless a number is given.
+        As in `find_changes`. An event with a `scope` (`site=lisbon`) is used for the series in its scope only.
+    n_jobs
+        The number of processes; None for all cores if that saves time, else one.
     progress
-        Whether to show a progress bar: on a terminal, unless said otherwise.
+        Whether to show a progress bar; None for a bar on a terminal only.
+
+    Returns
+    -------
+    Screening
+        One entry per series, with its trend and q-value.
 
     Raises
     ------
     DataError
-        As `find_changes`, the row counted from the table's first; a step is there twice if its series has it twice.
+        As `find_changes`, with rows counted from the first row of the table. A step occurs twice if a series has it
+        twice.
+    ValueError
+        If `by` names no column or one column twice, or `fdr` is not a probability.
 
     Notes
     -----
-    The rate holds for independent series and for such as move together (positive dependence). A shock that all series
-    share is called in all of them: look at their dates. What one series cannot show, see `find_changes`, none shows.
+    The rate holds for independent series and for positively dependent ones. A shock that all series share is called in
+    each of them: compare their dates. Changes that `find_changes` cannot detect in one series are not detected here.
+
+    References
+    ----------
+    Benjamini, Y. and Hochberg, Y. (1995). Controlling the false discovery rate. JRSS B 57: 289-300.
 
     Examples
     --------
     >>> days = pd.date_range("2026-03-02", periods=40)
     >>> steady = pd.DataFrame({"queue": "ads", "time": days, "errors": 5, "items": 100})
-    >>> moved = pd.DataFrame({"queue": "video", "time": days, "errors": [5] * 20 + [15] * 20, "items": 100})
-    >>> screen = screen_changes(pd.concat([steady, moved]), ["queue"])
-    >>> [(one.where["queue"], one.changed) for one in screen.series]
+    >>> risen = pd.DataFrame({"queue": "video", "time": days, "errors": [5] * 20 + [15] * 20, "items": 100})
+    >>> screening = screen_series(pd.concat([steady, risen]), ["queue"])
+    >>> [(entry.where["queue"], entry.changed) for entry in screening.series]
     [('ads', False), ('video', True)]
     """
-    check_chance("fdr", fdr)
+    validate_probability("fdr", fdr)
     by = [by] if isinstance(by, str) else list(by)
     if not by or len(set(by)) < len(by):
         raise ValueError(f"by {by} has to name one column or several, each once")
-    table = read_series(counts, by)
-    groups = table.groupby(by, sort=True, dropna=False)
-    parts = {key: take_numbers(part) for key, part in groups[[name for name in table if name not in by]]}
-    read = {key: part for key, part in parts.items() if len(part[0]) > 1 and (part[2] is None or part[2].sum() > 0)}
-    found = _search_all(list(read.values()), fdr, season, jobs, progress)
-    q_values = false_discovery_control([one.p_value for one in found]) if found else np.zeros(0)
-    needed = fdr * max(int((q_values <= fdr).sum()), 1) / max(len(found), 1)
+    table = validate_series(counts, by)
+    groups = table.groupby(by, sort=True, dropna=False)[[name for name in table if name not in by]]
+    arrays_by_key = {key: extract_arrays(group) for key, group in groups}
+    testable = {key: arrays for key, arrays in arrays_by_key.items() if _is_testable(arrays)}
+    segmentations = _search_all(list(testable.values()), fdr, season, n_jobs, progress)
+    p_values = [segmentation.p_value for segmentation in segmentations]
+    q_values = false_discovery_control(p_values) if segmentations else np.zeros(0)
+    required_p_value = fdr * max(int((q_values <= fdr).sum()), 1) / max(len(segmentations), 1)
     series = []
-    for (key, numbers), one, q_value in zip(read.items(), found, q_values.tolist(), strict=True):
-        silent = one if q_value <= fdr or not one.shifts else search_series(numbers, alpha=1e-12, season=season)
-        where = _where(by, key)
-        near = _events_of(events, where)
-        trend = describe_trend(numbers, silent, alpha=needed, season=season, events=near)
-        series.append(Screened(where, replace(trend, p_value=one.p_value), q_value, q_value <= fdr))
-    return Screen(tuple(series), tuple(_where(by, key) for key in parts if key not in read), fdr)
+    for (key, arrays), segmentation, q_value in zip(testable.items(), segmentations, q_values.tolist(), strict=True):
+        changed = q_value <= fdr
+        p_value = segmentation.p_value
+        if not changed and segmentation.changepoints:
+            segmentation = segment_series(arrays, alpha=NO_CHANGE_ALPHA, season=season)
+        where = _slice_from_key(by, key)
+        relevant_events = _select_events(events, where)
+        trend = build_trend(arrays, segmentation, alpha=required_p_value, season=season, events=relevant_events)
+        series.append(ScreenedSeries(where, replace(trend, p_value=p_value), q_value, changed))
+    skipped = tuple(_slice_from_key(by, key) for key in arrays_by_key if key not in testable)
+    return Screening(tuple(series), skipped, fdr)
+
+
+def _is_testable(arrays: SeriesArrays) -> bool:
+    """Tell whether a series has at least two steps, and items if it consists of counts."""
+    times, _, items = arrays
+    return len(times) > 1 and (items is None or items.sum() > 0)
 
 
 def _search_all(
-    series: list[Numbers], alpha: float, season: Season, jobs: int | None, progress: bool | None
+    series: list[SeriesArrays], alpha: float, season: Season, n_jobs: int | None, progress: bool | None
 ) -> list[Segmentation]:
-    seconds = sum(0.003 + 1e-7 * len(times) ** 2 for times, _, _ in series)
-    workers = jobs or (-1 if seconds > PARALLEL_FROM else 1)
-    search = delayed(search_series)
-    work = Parallel(workers, return_as="generator")(search(one, alpha=alpha, season=season) for one in series)
-    return list(tqdm(work, "series", len(series), disable=None if progress is None else not progress))
+    """Search every series for changes, in several processes if that saves time."""
+    seconds = sum(SECONDS_PER_SERIES + SECONDS_PER_STEP_PAIR * len(times) ** 2 for times, _, _ in series)
+    workers = n_jobs or (-1 if seconds > MIN_PARALLEL_SECONDS else 1)
+    search = delayed(segment_series)
+    tasks = (search(arrays, alpha=alpha, season=season) for arrays in series)
+    segmentations = Parallel(workers, return_as="generator")(tasks)
+    return list(tqdm(segmentations, "series", len(series), disable=None if progress is None else not progress))
 
 
-def _where(by: Sequence[str], key: tuple[Any, ...]) -> dict[str, str]:
-    return {name: MISSING if pd.isna(value) else str(value) for name, value in zip(by, key, strict=True)}
+def _slice_from_key(by: Sequence[str], key: tuple[Any, ...]) -> dict[str, str]:
+    return {name: MISSING_VALUE if pd.isna(value) else str(value) for name, value in zip(by, key, strict=True)}
 
 
-def _events_of(events: pd.DataFrame | None, where: Mapping[str, str]) -> pd.DataFrame | None:
+def _select_events(events: pd.DataFrame | None, where: Mapping[str, str]) -> pd.DataFrame | None:
+    """Return the events whose scope does not exclude a series."""
     if events is None or "scope" not in events:
         return events
-    scopes = [parse_scope(scope) for scope in events["scope"]]
-    fits = [all(where.get(name, value) == value for name, value in scope.items()) for scope in scopes]
-    return events[np.array(fits, bool)]
+    mask = [
+        all(name not in where or matches_pattern(where[name], pattern) for name, pattern in parse_scope(scope).items())
+        for scope in events["scope"]
+    ]
+    return events[np.array(mask, bool)]
 
 
-def name_series(where: Mapping[str, str]) -> str:
-    """Name a series by its values alone: `lisbon · video`."""
+def _describe_change(change: LevelChange | None) -> dict[str, Any]:
+    """Return the columns of a change, all None for a series without one."""
+    if change is None:
+        return dict.fromkeys(_CHANGE_COLUMNS)
+    event = change.events[0].title if change.events else None
+    values = (
+        change.kind, change.time, *change.time_interval, change.before.value, change.after.value,
+        change.difference.value, change.recent, event,
+    )  # fmt: skip
+    return dict(zip(_CHANGE_COLUMNS, values, strict=True))
+
+
+def format_series_name(where: Mapping[str, str]) -> str:
+    """Return the name of a series by its values alone.
+
+    Examples
+    --------
+    >>> format_series_name({"site": "lisbon", "queue": "video"})
+    'lisbon · video'
+    """
     return " · ".join(where.values())
 
 
-def _tell_size(change: Change) -> str:
+def _format_change_size(change: LevelChange) -> str:
+    """Return direction, size and date of a change."""
     size, date = change.difference, change.time
-    day = show(date, "date") if isinstance(date, str) else f"{date:g}"
-    text = f"{'up' if size.value > 0 else 'down'} by {show(abs(size.value), size.unit)}"
+    day = format_value(date, "date") if isinstance(date, str) else f"{date:g}"
+    text = f"{'up' if size.value > 0 else 'down'} by {format_value(abs(size.value), size.unit)}"
     return f"{text} {'on' if change.kind == 'step' else 'since'} {day}{' (unconfirmed)' if change.recent else ''}"
 
 
-def _lower(sentence: str) -> str:
+def _lower_first(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]

@@ -1,8 +1,7 @@
-"""Claims that somebody else made: the rows of a CSV or Excel file, or the tables of slides and documents.
+"""Claims made by others: read from a CSV or Excel file, or from tables in slides and documents.
 
-A claim is a sentence with a number: which metric, of which part of the work, in which period, and what its value is
-said to be. This module reads them as they were written. It keeps the text of each value, because the digits that were
-written say how far it was rounded.
+A claim states the value of a metric for a scope and a period. This module reads claims as written. It keeps the text of
+each value, because the digits written show how far it was rounded.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
-from rca_lib.audits.tables import AUDITS
+from rca_lib.audits.schema import AUDIT_COLUMNS
 from rca_lib.findings import DataError, join_words
 
-NEEDED = ("metric", "value")
-ALIASES = {
+REQUIRED_COLUMNS = ("metric", "value")
+COLUMN_ALIASES = {
     "sentence": ("claim", "statement", "text", "finding"),
     "metric": ("kpi", "measure", "indicator"),
     "scope": ("where", "segment", "slice"),
@@ -30,21 +29,32 @@ ALIASES = {
     "value": ("number", "result", "figure", "reported", "reported value"),
     "tolerance": ("+/-", "±", "margin"),
 }  # fmt: skip
-SCOPE_COLUMNS = tuple(column.name for column in AUDITS if column.kind == "text" and column.name not in ALIASES)
-NO_SCOPE = ("", "all", "everything", "everywhere", "total", "overall", "*")
-MAX_BYTES = 200_000_000  # unpacked; a table of claims is a few kilobytes, so more is a mistake or an attack
-MAX_CLAIMS = 5_000  # each needs its own count; a longer file is a data export, not a list of claims
+SCOPE_COLUMNS = tuple(
+    column.name for column in AUDIT_COLUMNS if column.kind == "text" and column.name not in COLUMN_ALIASES
+)
+UNSCOPED_WORDS = ("", "all", "everything", "everywhere", "total", "overall", "*")
+MAX_BYTES = 200_000_000  # unpacked; a table of claims has a few kilobytes, so more is a mistake or an attack
+MAX_CLAIMS = 5_000  # each needs its own count; a longer file is a data export
+MAX_SHEET_COLUMNS, EXTRA_SHEET_ROWS = 100, 100  # read of a sheet, the rows beyond MAX_CLAIMS: titles and blank lines
 
 
 @dataclass(frozen=True, slots=True)
 class ExternalClaim:
-    """One row of a file of claims, as it was written.
+    """One row of a file of claims, as written.
 
-    `source` says where it stands ("row 3", "slide 4, row 2"). `scope` holds the cell of that name together with the
-    columns of the audits that stand beside it ("site=lisbon; policy=hate").
+    Attributes
+    ----------
+    location
+        Where it is in the file ("row 3", "slide 4, row 2").
+    sentence
+        The claim in words; it is not checked.
+    metric, period, compared_with, value, tolerance
+        The cells of these columns; "" where there is none.
+    scope
+        The cell of that name together with columns of the audits ("site=lisbon; policy=hate").
     """
 
-    source: str
+    location: str
     sentence: str
     metric: str
     scope: str
@@ -54,7 +64,7 @@ class ExternalClaim:
     tolerance: str
 
 
-Table = tuple[str, list[list[str]]]  # what to call its place ("slide 4, "), its rows of text
+Table = tuple[str, list[list[str]]]  # the start of its location ("slide 4, "), and its rows of text
 
 
 def read_claims(path: Path) -> tuple[ExternalClaim, ...]:
@@ -63,38 +73,40 @@ def read_claims(path: Path) -> tuple[ExternalClaim, ...]:
     Parameters
     ----------
     path
-        A CSV, XLSX, PPTX or DOCX file. The header of a table must name `metric` and `value`; it may name `sentence`,
-        `scope` (`site=lisbon;policy=hate`), `period`, `compared_with` (a period or a scope), `tolerance`, and columns
-        of the audits such as `site`, which belong to the scope. Tables without this header are passed over.
+        A CSV, XLSX, PPTX or DOCX file. The header of a table must contain `metric` and `value`. It can contain
+        `sentence`, `scope` (`site=lisbon;policy=hate`), `period`, `compared_with` (a period or a scope), `tolerance`,
+        and columns of the audits such as `site`, which are added to the scope. Other tables are skipped.
 
     Returns
     -------
     tuple of ExternalClaim
-        One claim per row that has a metric, in the order of the file.
+        One claim per row with a metric, in the order of the file.
 
     Raises
     ------
     DataError
-        If the file cannot be read or no table has the two columns.
+        If the file cannot be read, or no table has the two columns.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path.name} is not a file of claims", mend="give a CSV, XLSX, PPTX or DOCX file")
+        raise DataError(f"{path.name} is not a file of claims", hint="give a CSV, XLSX, PPTX or DOCX file")
     if not path.is_file():
-        raise DataError(f"{path} does not exist", mend="check the path")
+        raise DataError(f"{path} does not exist", hint="check the path")
     try:
-        _refuse_zip_bomb(path)
+        _check_unpacked_size(path)
         tables = list(reader(path))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, UnicodeError, csv.Error) as problem:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, UnicodeError, csv.Error) as error:
         raise DataError(
-            f"{path.name} cannot be read: {problem}", mend="open and save it again, or export it as CSV"
+            f"{path.name} cannot be read: {error}", hint="open and save it again, or export it as CSV"
         ) from None
-    claims = tuple(claim for place, rows in tables for claim in _read_table(place, rows))
+    claims = tuple(claim for location, rows in tables for claim in _read_table(location, rows))
     if not claims:
-        raise DataError(f"{path.name} holds no claims: {_describe_headers(tables)}",
-                        mend="name the columns metric and value in the header, and fill a row below it")  # fmt: skip
+        raise DataError(f"{path.name} contains no claims: {_describe_headers(tables)}",
+                        hint="name the columns metric and value in the header, and fill a row below it")  # fmt: skip
     if len(claims) > MAX_CLAIMS:
-        raise DataError(f"{path.name} holds {len(claims):,} claims", mend=f"split it: {MAX_CLAIMS:,} at most at a time")
+        raise DataError(
+            f"{path.name} contains {len(claims):,} claims", hint=f"split it: at most {MAX_CLAIMS:,} per file"
+        )
     return claims
 
 
@@ -119,9 +131,9 @@ def _read_xlsx(path: Path) -> Iterator[Table]:
     book = openpyxl.load_workbook(path, read_only=True, data_only=True)
     try:
         for sheet in book.worksheets:
-            place = f"sheet {sheet.title}, " if len(book.worksheets) > 1 else ""
-            rows = sheet.iter_rows(max_row=MAX_CLAIMS + 100, max_col=100)
-            yield place, [[_cell_text(cell.value, cell.number_format or "") for cell in row] for row in rows]
+            location = f"sheet {sheet.title}, " if len(book.worksheets) > 1 else ""
+            rows = sheet.iter_rows(max_row=MAX_CLAIMS + EXTRA_SHEET_ROWS, max_col=MAX_SHEET_COLUMNS)
+            yield location, [[_format_cell(cell.value, cell.number_format or "") for cell in row] for row in rows]
     finally:
         book.close()
 
@@ -133,7 +145,7 @@ def _read_pptx(path: Path) -> Iterator[Table]:
     try:
         slides = Presentation(str(path)).slides
     except PackageNotFoundError:
-        raise ValueError("it is no PowerPoint file") from None
+        raise ValueError("it is not a PowerPoint file") from None
     for number, slide in enumerate(slides, start=1):
         for shape in slide.shapes:
             if shape.has_table:
@@ -147,10 +159,10 @@ def _read_docx(path: Path) -> Iterator[Table]:
     try:
         tables = docx.Document(str(path)).tables
     except PackageNotFoundError:
-        raise ValueError("it is no Word file") from None
+        raise ValueError("it is not a Word file") from None
     for number, table in enumerate(tables, start=1):
-        place = f"table {number}, " if len(tables) > 1 else ""
-        yield place, [[cell.text.strip() for cell in row.cells] for row in table.rows]
+        location = f"table {number}, " if len(tables) > 1 else ""
+        yield location, [[cell.text.strip() for cell in row.cells] for row in table.rows]
 
 
 _READERS: dict[str, Callable[[Path], Iterator[Table]]] = {
@@ -163,7 +175,7 @@ _READERS: dict[str, Callable[[Path], Iterator[Table]]] = {
 }
 
 
-def _refuse_zip_bomb(path: Path) -> None:
+def _check_unpacked_size(path: Path) -> None:
     if not zipfile.is_zipfile(path):
         if path.stat().st_size > MAX_BYTES:
             raise ValueError("it is too large for a list of claims")
@@ -173,8 +185,8 @@ def _refuse_zip_bomb(path: Path) -> None:
             raise ValueError("it is too large for a list of claims")
 
 
-def _cell_text(value: object, number_format: str) -> str:
-    """Write a cell as the sheet shows it: a cell in per cent holds a share, and its format says how many digits."""
+def _format_cell(value: object, number_format: str) -> str:
+    """Return a cell as the sheet displays it: a cell in per cent holds a share, and its format sets the digits."""
     if value is None:
         return ""
     if isinstance(value, bool) or not isinstance(value, int | float):
@@ -192,71 +204,77 @@ def _cell_text(value: object, number_format: str) -> str:
 # tables --------------------------------------------------------------------------------------------------------------
 
 
-def _read_table(place: str, rows: Sequence[Sequence[str]]) -> Iterator[ExternalClaim]:
+def _read_table(location: str, rows: Sequence[Sequence[str]]) -> Iterator[ExternalClaim]:
     header, columns = _find_header(rows)
     if not columns:
         return
     for number, row in enumerate(rows[header + 1 :], start=header + 2):
         cells = {name: row[index].strip() for name, index in columns.items() if index < len(row)}
         if cells.get("metric"):
-            source = f"{place}row {number}"
             texts = {
                 name: cells.get(name, "")
                 for name in ("sentence", "metric", "period", "compared_with", "value", "tolerance")
             }
-            yield ExternalClaim(source=source, scope=_join_scope(cells), **texts)
+            yield ExternalClaim(location=f"{location}row {number}", scope=_join_scope(cells), **texts)
 
 
 def _find_header(rows: Sequence[Sequence[str]]) -> tuple[int, dict[str, int]]:
-    """Return the first row that names the needed columns, and where each known column stands."""
-    known = {alias: name for name, aliases in ALIASES.items() for alias in (name, *aliases)}
-    known |= {name: name for name in SCOPE_COLUMNS}
+    """Return the first row with the required columns, and the index of each known column."""
+    names_by_alias = {alias: name for name, aliases in COLUMN_ALIASES.items() for alias in (name, *aliases)}
+    names_by_alias |= {name: name for name in SCOPE_COLUMNS}
     for number, row in enumerate(rows):
         columns: dict[str, int] = {}
         for index, cell in enumerate(row):
             title = " ".join(cell.lower().replace("_", " ").split())
-            name = known.get(title) or known.get(title.replace(" ", "_"))
+            name = names_by_alias.get(title) or names_by_alias.get(title.replace(" ", "_"))
             if name:
                 columns.setdefault(name, index)
-        if all(name in columns for name in NEEDED):
+        if all(name in columns for name in REQUIRED_COLUMNS):
             return number, columns
     return 0, {}
 
 
 def _join_scope(cells: Mapping[str, str]) -> str:
-    """Return the scope with the columns of the audits that stand beside it, as one text."""
-    given = cells.get("scope", "")
-    parts = [f"{name}={cells[name]}" for name in SCOPE_COLUMNS if cells.get(name, "").lower() not in NO_SCOPE]
-    return "; ".join([*parts, *([given] if given.lower() not in NO_SCOPE else [])])
+    """Return the scope and the columns of the audits as one text."""
+    scope = cells.get("scope", "")
+    conditions = [
+        f"{name}={cells[name]}" for name in SCOPE_COLUMNS if cells.get(name, "").lower() not in UNSCOPED_WORDS
+    ]
+    if scope.lower() not in UNSCOPED_WORDS:
+        conditions.append(scope)
+    return "; ".join(conditions)
 
 
-def parse_claimed_scope(text: str) -> dict[str, str]:
-    """Read `site=lisbon; policy=hate`; empty, "all" and "overall" mean everything.
+def parse_claim_scope(text: str) -> dict[str, str]:
+    """Parse `site=lisbon; policy=hate`; an empty text, "all" and "overall" mean everything.
 
     Raises
     ------
     ValueError
-        If a part is not written as `column=value`.
+        If a condition is not written as `column=value`.
 
     Examples
     --------
-    >>> parse_claimed_scope("site=lisbon; policy = hate")
+    >>> parse_claim_scope("site=lisbon; policy = hate")
     {'site': 'lisbon', 'policy': 'hate'}
     """
-    if text.strip().lower() in NO_SCOPE:
+    if text.strip().lower() in UNSCOPED_WORDS:
         return {}
-    parts = [part.split("=", 1) for part in text.split(";") if part.strip()]
-    if any(len(part) < 2 or not part[0].strip() or not part[1].strip() for part in parts):
+    pairs = [[side.strip() for side in condition.split("=", 1)] for condition in text.split(";") if condition.strip()]
+    if any(len(pair) < 2 or not all(pair) for pair in pairs):
         raise ValueError(f"the scope {text!r} cannot be read; write it as site=lisbon; policy=hate")
-    return {name.strip(): value.strip() for name, value in parts}
+    return dict(pairs)
 
 
 def _describe_headers(tables: Sequence[Table]) -> str:
+    """Return what is missing in the tables of a file."""
     headers = [next((row for row in rows if any(row)), []) for _, rows in tables]
     names = [name for header in headers for name in header if name]
     if not names:
         return "there is no table in it"
-    missing = [name for name in NEEDED if name not in [title.lower() for title in names]]
-    near = {name: difflib.get_close_matches(name, [title.lower() for title in names], 1) for name in missing}
-    told = [f"no column {name}{f' (nearest: {near[name][0]})' if near[name] else ''}" for name in missing]
-    return join_words(told) or "its table has no rows with a metric"
+    missing = [name for name in REQUIRED_COLUMNS if name not in [title.lower() for title in names]]
+    problems = []
+    for name in missing:
+        nearest = difflib.get_close_matches(name, [title.lower() for title in names], 1)
+        problems.append(f"no column {name}{f' (nearest: {nearest[0]})' if nearest else ''}")
+    return join_words(problems) or "its table has no rows with a metric"

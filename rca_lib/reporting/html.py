@@ -1,4 +1,4 @@
-"""Reports as one HTML file: no script, no request to anywhere, every text from the data cleaned or escaped."""
+"""Reports as one HTML file without scripts or external requests; text from the data is sanitized or escaped."""
 
 from __future__ import annotations
 
@@ -16,28 +16,44 @@ if TYPE_CHECKING:
     from nbconvert.exporters import TemplateExporter
     from nbformat import NotebookNode
 
-TEMPLATE = Path(__file__).parent / "template"
-PAGES = Environment(loader=FileSystemLoader(TEMPLATE), autoescape=True)
-SHOWN = ("text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain")
-NUMBER = re.compile(r"<td>(\s*(?:–|[-−+]?\d[\d.,-]*(?:\s?(?:%|[a-z]+))?)\s*)</td>")  # or none, or a date
-TAGS = (
-    "a abbr b blockquote br caption code col colgroup dd del details div dl dt em h1 h2 h3 h4 h5 h6 hr i kbd li ol p"
-    " pre s section small span strong sub summary sup table tbody td tfoot th thead tr u ul"
+TEMPLATE_FOLDER = Path(__file__).parent / "template"
+TEMPLATES = Environment(loader=FileSystemLoader(TEMPLATE_FOLDER), autoescape=True)
+DISPLAY_MIME_TYPES = ("text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain")
+NUMBER_CELL_PATTERN = re.compile(
+    r"<td>(\s*(?:–|[-−+]?\d[\d.,-]*(?:\s?(?:%|[a-z]+))?)\s*)</td>"
+)  # a number, a date or "–"
+URL_PATTERNS = {
+    "href": re.compile(r"#\S*|(?![/\\])[^:\\\s\x00-\x20]+"),  # links without scheme, host or root
+    "src": re.compile(r"data:image/(?:svg\+xml|png|jpeg);base64,[A-Za-z0-9+/=]+"),  # an image cannot run a script
+}
+IMAGE_WITHOUT_SOURCE = re.compile(r"<img(?![^>]* src=)[^>]*>")
+ALLOWED_TAGS = (
+    "a abbr b blockquote br caption code col colgroup dd del details div dl dt em figure h1 h2 h3 h4 h5 h6 hr i img kbd"
+    " li ol p pre s section small span strong sub summary sup table tbody td tfoot th thead tr u ul"
 )
-ATTRIBUTES = {
+ALLOWED_ATTRIBUTES = {
     "*": {"class", "id", "title", "role", "aria-label", "aria-labelledby", "lang"},
     "a": {"href"},
+    "img": {"alt", "src"},
     "td": {"colspan", "rowspan", "style"},
     "th": {"colspan", "rowspan", "scope", "style"},
 }
 
 
 def export_html(notebook: NotebookNode | Path, *, title: str, footer: str = "") -> str:
-    """Return an executed notebook as a self-contained page with a contents list.
+    """Return an executed notebook as a self-contained page with a table of contents.
 
-    `title` and `footer` are plain text above and below. HTML in a cell or an output is cleaned as by `clean_html`;
-    pictures take their alternative text from the display's metadata (`{"image/svg+xml": {"alt": …}}`). The code, and
-    anything but text, HTML, Markdown and pictures, is left out.
+    Parameters
+    ----------
+    notebook
+        An executed notebook, or its path.
+    title, footer
+        Plain text above and below the report.
+
+    Notes
+    -----
+    HTML in cells and outputs is sanitized (`sanitize_html`). Images take their alternative text from the metadata of
+    the display (`{"image/svg+xml": {"alt": …}}`). Code, and all but text, HTML, Markdown and images, is omitted.
 
     Examples
     --------
@@ -47,80 +63,84 @@ def export_html(notebook: NotebookNode | Path, *, title: str, footer: str = "") 
     >>> "<script" in page, "<title>Lisbon &amp; March</title>" in page, 'href="#section-1">Where</a>' in page
     (False, True, True)
     """
-    exporter = _exporter()
-    read = exporter.from_filename if isinstance(notebook, Path) else exporter.from_notebook_node
-    body, _ = read(notebook)
-    body = NUMBER.sub(r'<td class="number">\1</td>', body)
-    body, headings = _number_headings(body)
-    return fill_template("page.html.j2", title=title, footer=footer, body=Markup(body), headings=headings)
+    exporter = _get_exporter()
+    if isinstance(notebook, Path):
+        body, _ = exporter.from_filename(str(notebook))
+    else:
+        body, _ = exporter.from_notebook_node(notebook)
+    body = NUMBER_CELL_PATTERN.sub(r'<td class="number">\1</td>', body)
+    body, headings = _add_heading_ids(body)
+    return render_template("page.html.j2", title=title, footer=footer, body=Markup(body), headings=headings)
 
 
-def fill_template(name: str, **values: object) -> str:
-    """Fill a template of this room; every text among the values is escaped."""
-    return PAGES.get_template(name).render(values)
+def render_template(name: str, **values: object) -> str:
+    """Render a template of this package; every text value is escaped."""
+    return TEMPLATES.get_template(name).render(values)
 
 
-def replace_page(file: Path, page: str) -> Path:
-    """Put a page into the place of a file in one step, or of a link, never through it; return the file."""
-    new = file.with_name(f".{file.name}.new")
-    new.unlink(missing_ok=True)
-    with new.open("x", encoding="utf-8", errors="replace") as opened:  # of its own: a link would not be followed
-        opened.write(page)
-    return new.replace(file)
+def write_file_atomically(file: Path, text: str) -> Path:
+    """Replace a file in one step and return its path; a link is replaced, not followed."""
+    temporary = file.with_name(f".{file.name}.new")
+    temporary.unlink(missing_ok=True)
+    with temporary.open("x", encoding="utf-8", errors="replace") as stream:  # "x" never writes through a link
+        stream.write(text)
+    return temporary.replace(file)
 
 
-def clean_html(html: str) -> str:
-    """Keep the harmless part of HTML that may hold text from the data; links stay within the page or beside it.
+def sanitize_html(html: str) -> str:
+    """Remove everything active from HTML; links may lead within the page and to neighbouring files only.
 
     Examples
     --------
-    >>> clean_html('<b onclick="x()">6 %</b><a href="//elsewhere">a</a><a href="#size">b</a><img src=x onerror=y>')
+    >>> sanitize_html('<b onclick="x()">6 %</b><a href="//elsewhere">a</a><a href="#size">b</a><img src=x onerror=y>')
     '<b>6 %</b><a>a</a><a href="#size">b</a>'
     """
-    return nh3.clean(
+    clean = nh3.clean(
         html,
-        tags=set(TAGS.split()),
-        attributes=ATTRIBUTES,
-        attribute_filter=_keep_attribute,
-        set_tag_attribute_values={"table": {"tabindex": "0"}},  # a wide table scrolls, also by keyboard
-        url_schemes=set(),
+        tags=set(ALLOWED_TAGS.split()),
+        attributes=ALLOWED_ATTRIBUTES,
+        attribute_filter=_filter_attribute,
+        set_tag_attribute_values={"table": {"tabindex": "0"}},  # wide tables scroll, also by keyboard
+        url_schemes={"data"},
         link_rel=None,
         filter_style_properties={"text-align"},
     )
+    return IMAGE_WITHOUT_SOURCE.sub("", clean)
 
 
 @cache
-def _exporter() -> TemplateExporter:
-    # The first page waits for the imports and compiles the template; those after it do not.
+def _get_exporter() -> TemplateExporter:
+    # Imports and the compiled template are needed from the first page on, and kept.
     from nbconvert.exporters import TemplateExporter
     from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
     markdown = MarkdownWithMath(renderer=IPythonRenderer(escape=False, exclude_anchor_links=True))
     return TemplateExporter(
-        template_name=TEMPLATE.name,
-        extra_template_basedirs=[str(TEMPLATE.parent)],
+        template_name=TEMPLATE_FOLDER.name,
+        extra_template_basedirs=[str(TEMPLATE_FOLDER.parent)],
         file_extension=".html",
-        default_preprocessors=[],  # none changes a thing here, and each would check the notebook again
-        filters={"clean": clean_html, "markdown2html": markdown.render, "filter_data_type": _richest},
+        default_preprocessors=[],  # none changes anything here, and each would validate the notebook again
+        filters={"clean": sanitize_html, "markdown2html": markdown.render, "filter_data_type": _select_mime_type},
     )
 
 
-def _keep_attribute(tag: str, name: str, value: str) -> str | None:
-    # No scheme, no host, no root.
-    return value if name != "href" or re.fullmatch(r"#\S*|(?![/\\])[^:\\\s\x00-\x20]+", value) else None
+def _filter_attribute(tag: str, name: str, value: str) -> str | None:
+    pattern = URL_PATTERNS.get(name)
+    return value if pattern is None or pattern.fullmatch(value) else None
 
 
-def _richest(data: Mapping[str, object]) -> list[str]:
-    return [kind for kind in SHOWN if kind in data][:1]
+def _select_mime_type(data: Mapping[str, object]) -> list[str]:
+    return [mime_type for mime_type in DISPLAY_MIME_TYPES if mime_type in data][:1]
 
 
-def _number_headings(body: str) -> tuple[str, list[tuple[str, str, Markup]]]:
-    """Give every H2 and H3 an id; return the body and the level, the id and the text of each."""
+def _add_heading_ids(body: str) -> tuple[str, list[tuple[str, str, Markup]]]:
+    """Add an id to every H2 and H3; return the body, and level, id and text of each heading."""
     headings: list[tuple[str, str, Markup]] = []
 
-    def name(found: re.Match[str]) -> str:
-        level, text = found.groups()
-        headings.append((level, f"section-{len(headings) + 1}", Markup(text)))
-        return f'<h{level} id="{headings[-1][1]}">{text}</h{level}>'
+    def add_id(match: re.Match[str]) -> str:
+        level, text = match.groups()
+        heading_id = f"section-{len(headings) + 1}"
+        headings.append((level, heading_id, Markup(text)))
+        return f'<h{level} id="{heading_id}">{text}</h{level}>'
 
-    return re.sub(r"<h([23])\b[^>]*>(.*?)</h\1>", name, body, flags=re.DOTALL), headings
+    return re.sub(r"<h([23])\b[^>]*>(.*?)</h\1>", add_id, body, flags=re.DOTALL), headings

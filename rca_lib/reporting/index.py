@@ -1,108 +1,161 @@
-"""The index of a batch: a grid of sites and periods, made from what the runs left in their folders and nothing else."""
+"""The index of a batch: a grid of sites and periods, made only from the records in the folders of the runs."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
-from rca_lib.reporting.coverage import read_refusal, tell_missing
-from rca_lib.reporting.html import fill_template, replace_page
+from rca_lib.reporting.html import render_template, write_file_atomically
+from rca_lib.reporting.missing_data import explain_missing_reports, read_batch_ledger, read_rejection
+from rca_lib.reporting.synthetic_notice import get_synthetic_notice
 
 if TYPE_CHECKING:
     from rca_lib.questions.portfolio import Portfolio
-    from rca_lib.reporting.display import Shown
+    from rca_lib.reporting.display import MimeBundle
 
-OF_SITES = "[!._]*/[!.]*"
+SITE_REPORT_GLOB = "[!._]*/[!.]*"
+ALL_SITES_REPORT_GLOB = "_*"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A run as its folder tells it: `verdict` in a word, `sentence` the headline or why it failed.
+class IndexEntry:
+    """One report in the index.
 
-    One over all sites has no site, and its notebook's name for a period. `stale` says why a report is an earlier one
-    that still stands; "" where it is of the last run.
+    Attributes
+    ----------
+    site, period
+        What the report covers. A report on all sites has no site, and the name of its notebook as period.
+    verdict
+        The verdict in one word, "failed" for a failed run, "" for a report on all sites.
+    headline
+        The headline, or the error of a failed run.
+    accuracy
+        Accuracy as text; "" where there is none.
+    link
+        The page, relative to the index.
+    stale_reason
+        Why an earlier report still stands; "" for the report of the last run.
     """
 
     site: str
     period: str
     verdict: str
-    sentence: str
+    headline: str
     accuracy: str
     link: str
-    stale: str = ""
+    stale_reason: str = ""
 
 
-def write_index(out: Path, *, title: str = "") -> Path:
-    """Write index.html into a batch's folder, called `title` or as the folder is, and return its path."""
-    page = fill_template(
+def write_index(batch_folder: Path, *, title: str = "") -> Path:
+    """Write index.html into the folder of a batch.
+
+    Parameters
+    ----------
+    batch_folder
+        The folder of the batch.
+    title
+        The title of the page; the name of the folder where it is "" (default).
+
+    Returns
+    -------
+    Path
+        The path of the page.
+    """
+    page = render_template(
         "batch.html.j2",
-        title=title or out.name,
-        footer="Made from the records that the runs left behind.",
-        wide=_read_runs(out, "_*"),
-        entries=_read_runs(out, OF_SITES),
-        refused=read_refusal(out),
+        title=title or batch_folder.name,
+        footer="Built from the records of the runs.",
+        all_sites_entries=_read_entries(batch_folder, ALL_SITES_REPORT_GLOB),
+        entries=_read_entries(batch_folder, SITE_REPORT_GLOB),
+        rejection=read_rejection(batch_folder),
+        synthetic_notice=get_synthetic_notice(read_batch_ledger(batch_folder)),
     )
-    return replace_page(out / "index.html", page)
+    return write_file_atomically(batch_folder / "index.html", page)
 
 
-def link_reports(portfolio: Portfolio, output: Path | str) -> Shown:
-    """Draw the grid of a portfolio's deep dives, for a report in the folder `output` of the same batch."""
-    from rca_lib.reporting.display import Shown  # which imports what draws: the index has no use for it
+def link_reports(portfolio: Portfolio, output: Path | str) -> MimeBundle:
+    """Show the grid of the deep dives behind a portfolio.
+
+    Parameters
+    ----------
+    portfolio
+        The sites and periods to link.
+    output
+        The folder of the portfolio's report in the same batch; "" outside a batch.
+    """
+    from rca_lib.reporting.display import MimeBundle  # imports matplotlib, which the index does not need
 
     points = {(point.site, point.period) for point in portfolio.points}
-    found = _read_runs(Path(output).parent, OF_SITES) if output else []
-    entries = [replace(entry, link=f"../{entry.link}") for entry in found if (entry.site, entry.period) in points]
-    words = f"{len(entries)} of {len(points)} sites and periods have a deep dive in this batch."
-    grid = fill_template("grid.html.j2", entries=entries)
-    return Shown({"text/html": f"<p>{words}</p>{grid}", "text/plain": words}, {})
+    all_entries = _read_entries(Path(output).parent, SITE_REPORT_GLOB) if output else []
+    entries = [replace(entry, link=f"../{entry.link}") for entry in all_entries if (entry.site, entry.period) in points]
+    summary = f"{len(entries)} of {len(points)} sites and periods have a deep dive in this batch."
+    grid = render_template("grid.html.j2", entries=entries)
+    return MimeBundle({"text/html": f"<p>{summary}</p>{grid}", "text/plain": summary}, {})
 
 
-def list_reports(out: Path) -> list[tuple[str, str]]:
-    """Return the site and the period of every deep dive in a batch's folder."""
-    return [(entry.site, entry.period) for entry in _read_runs(out, OF_SITES)]
+def list_reported_periods(batch_folder: Path) -> list[tuple[str, str]]:
+    """Return site and period of every deep dive in the folder of a batch."""
+    return [(entry.site, entry.period) for entry in _read_entries(batch_folder, SITE_REPORT_GLOB)]
 
 
-def list_stale(out: Path) -> list[str]:
-    """Return why reports in a batch's folder are earlier ones that still stand, a reason for each."""
-    return [entry.stale for folders in ("_*", OF_SITES) for entry in _read_runs(out, folders) if entry.stale]
+def list_stale_reasons(batch_folder: Path) -> list[str]:
+    """Return, for each earlier report that still stands in the folder of a batch, the reason."""
+    return [
+        entry.stale_reason
+        for glob in (ALL_SITES_REPORT_GLOB, SITE_REPORT_GLOB)
+        for entry in _read_entries(batch_folder, glob)
+        if entry.stale_reason
+    ]
 
 
-def _read_runs(out: Path, folders: str) -> list[Entry]:
-    entries = [_read(out, file.parent.relative_to(out)) for file in sorted(out.glob(f"{folders}/run.json"))]
-    missing = tell_missing(out, [(entry.site, entry.period) for entry in entries if entry.site])
-    marked = [
-        replace(entry, stale=entry.stale or missing.get((entry.site, entry.period), "")) if entry.site else entry
+def _read_entries(batch_folder: Path, glob: str) -> list[IndexEntry]:
+    records = sorted(batch_folder.glob(f"{glob}/run.json"))
+    entries = [_read_entry(batch_folder, record.parent.relative_to(batch_folder)) for record in records]
+    site_periods = [(entry.site, entry.period) for entry in entries if entry.site]
+    missing = explain_missing_reports(batch_folder, site_periods)
+    marked_entries = [
+        replace(entry, stale_reason=entry.stale_reason or missing.get((entry.site, entry.period), ""))
+        if entry.site
+        else entry
         for entry in entries
     ]
-    # Of two reports of a place, the one that a run has left behind stands last.
-    return sorted(marked, key=lambda entry: bool(entry.stale))
+    # Of two reports of the same site and period, the earlier one that still stands comes last.
+    return sorted(marked_entries, key=lambda entry: bool(entry.stale_reason))
 
 
-def _read(out: Path, folder: Path) -> Entry:
-    of_a_site = len(folder.parts) > 1
-    site, period = (
-        map(unquote, folder.parts) if of_a_site else ("", folder.name.strip("_").replace("_", " ").capitalize())
-    )
+def _read_entry(batch_folder: Path, folder: Path) -> IndexEntry:
+    has_site = len(folder.parts) > 1
+    if has_site:
+        site, period = map(unquote, folder.parts)
+    else:
+        site, period = "", folder.name.strip("_").replace("_", " ").capitalize()
     link = f"{quote(folder.as_posix())}/report.html"
     try:
-        run = json.loads((out / folder / "run.json").read_text(encoding="utf-8"))
-        if of_a_site and isinstance(run.get("site"), str):
-            site = run["site"]
-        if run["outcome"] != "succeeded":
-            return Entry(site, period, "failed", _name_error(run), "", link)
-        told = json.loads((out / folder / "findings.json").read_text(encoding="utf-8")) if of_a_site else {}
-        stale = ""
-        if failed := run.get("failed"):
-            dates = f"failed on {failed['started'][:10]}, this is the report of {run['started'][:10]}"
-            stale = f"{dates}: {_name_error(failed)}"
-        words = (str(told.get(name, "")) for name in ("verdict", "headline", "accuracy"))
-        return Entry(site, period, *words, link, stale)
+        record = json.loads((batch_folder / folder / "run.json").read_text(encoding="utf-8"))
+        if has_site and isinstance(record.get("site"), str):
+            site = record["site"]
+        if record["outcome"] != "succeeded":
+            return IndexEntry(site, period, "failed", _format_error(record), "", link)
+        findings_file = batch_folder / folder / "findings.json"
+        findings = json.loads(findings_file.read_text(encoding="utf-8")) if has_site else {}
+        verdict, headline, accuracy = (str(findings.get(name, "")) for name in ("verdict", "headline", "accuracy"))
+        return IndexEntry(site, period, verdict, headline, accuracy, link, _explain_stale(record))
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        return Entry(site, period, "failed", f"its records cannot be read: {error}", "", link)
+        return IndexEntry(site, period, "failed", f"its records cannot be read: {error}", "", link)
 
 
-def _name_error(run: dict[str, Any]) -> str:
-    return f"{run['error']['exception']}: {run['error']['message']}"
+def _explain_stale(record: Mapping[str, Any]) -> str:
+    """Return why a report still stands although a later run failed; "" where no later run failed."""
+    failed_run = record.get("failed")
+    if not failed_run:
+        return ""
+    dates = f"the run of {failed_run['started'][:10]} failed, this is the report of {record['started'][:10]}"
+    return f"{dates}: {_format_error(failed_run)}"
+
+
+def _format_error(record: Mapping[str, Any]) -> str:
+    return f"{record['error']['exception']}: {record['error']['message']}"

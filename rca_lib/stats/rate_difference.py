@@ -1,19 +1,26 @@
-"""The difference of two weighted rates: an interval that never leaves −1 to 1, and the p-value that goes with it.
+"""The difference of two weighted rates: hybrid score interval and matching p-value.
 
-A weighted rate r of n effective audits has Wilson's (1927) interval l to u. Newcombe (1998, method 10) puts two such
-intervals together, for the difference d = r1 − r0:
+Symbols: r0 and r1 are the two rates, n0 and n1 their effective sample sizes, d = r1 − r0 is the difference.
+Each rate has a Wilson (1927) score interval, l0 to u0 and l1 to u1. Newcombe (1998, method 10) combines them:
 
     d − √((r1 − l1)² + (u0 − r0)²)   to   d + √((u1 − r1)² + (r0 − l0)²).
 
-As no part leaves 0 to 1, no end leaves −1 to 1. Audits that hang together (one rater, one item) make the variance V of
-d larger than the variance V₀ of as many independent ones. Both n are then divided by V/V₀, the design effect of the
-difference (Kish 1965), never below one: clusters that happen to agree prove no precision. V is estimated from few
-clusters, so Wilson's normal quantile gives way to Student's. The p-value is the level at which the interval just
-reaches 0, so that the two never contradict each other.
+Both score intervals stay within 0 to 1. The interval of the difference therefore stays within −1 to 1.
+
+Audits of one rater or one item are correlated. The variance V of d then exceeds the variance V₀ of independent audits:
+
+    V₀ = r0 (1 − r0) / n0 + r1 (1 − r1) / n1.
+
+Both sample sizes are divided by the design effect V / V₀ (Kish 1965). It is at least 1: clusters that agree by chance
+do not add precision. V is estimated from few clusters, so Student's t replaces the normal quantile. The p-value is the
+level at which the interval just reaches 0. Interval and p-value therefore never contradict each other.
+
+References: Wilson 1927; Kish 1965; Newcombe 1998, Statistics in Medicine 17, 873–890.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +28,9 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from rca_lib.findings import Estimate
-from rca_lib.stats.rates import wilson_ends
+from rca_lib.stats.proportions import score_interval
 
-FARTHEST = 60.0  # standard errors, beyond which a p-value is 0 in any case
+MAX_STANDARD_ERRORS = 60.0  # standard errors; the p-value is 0 in double precision beyond this
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,28 +40,22 @@ class RateDifference:
     Attributes
     ----------
     change
-        After less before, as a share, with its interval.
+        After minus before, as a share, with its interval.
     p_value
-        Of "nothing changed", two-sided.
-    design_effect
-        The variance of the difference over that of as many independent audits, 1 at the least.
-    effective
-        How many independent audits before and after carry as much information.
+        Two-sided p-value of "the rates are equal".
     """
 
     change: Estimate
     p_value: float
-    design_effect: float
-    effective: tuple[float, float]
 
 
-def difference_of_rates(
+def estimate_rate_difference(
     before: float,
     after: float,
     sizes: tuple[float, float],
     *,
     variance: float = 0.0,
-    degrees: float = np.inf,
+    degrees_of_freedom: float = np.inf,
     level: float = 0.95,
 ) -> RateDifference:
     """Compare two rates.
@@ -64,19 +65,19 @@ def difference_of_rates(
     before, after
         The two rates, as shares.
     sizes
-        The effective number of audits of each (Kish: squared sum of weights over the sum of squared weights).
+        The effective number of audits of each rate (Kish: squared sum of weights over the sum of squared weights).
     variance
-        The variance of their difference as clusters of raters and items give it; that of independent audits at the
-        least.
-    degrees
-        Of freedom of that variance.
+        The variance of the difference, estimated with raters and items as clusters. The variance of independent audits
+        is its lower bound. The default 0 means independent audits.
+    degrees_of_freedom
+        Degrees of freedom of `variance` for Student's t. The default means the normal distribution.
     level
-        The share of intervals that hold the true difference.
+        Confidence level of the interval.
 
     Returns
     -------
     RateDifference
-        The change in pp, its p-value, the design effect, and the effective numbers of audits.
+        The change in pp and its p-value.
 
     Raises
     ------
@@ -85,9 +86,9 @@ def difference_of_rates(
 
     Notes
     -----
-    A rate of 0 or 1 counts half an audit as the other kind where variances are compared; otherwise the design effect
-    could not be told. The method holds its level from about 15 effective audits on (`bench_headlines.py`); with fewer
-    its intervals are wide and honest, but a change can hardly be shown.
+    A rate of exactly 0 or 1 has no sampling variance. For the design effect, half an audit of the other kind is added
+    to it. The method holds its level from about 15 effective audits on (`bench_headlines.py`). With fewer audits the
+    intervals are wide and rarely exclude 0.
 
     References
     ----------
@@ -96,38 +97,47 @@ def difference_of_rates(
 
     Examples
     --------
-    >>> found = difference_of_rates(48 / 80, 56 / 70, (80, 70))  # Newcombe 1998 II, table II (a): 5.2 to 33.4
-    >>> print(found.change, round(found.p_value, 3))
+    >>> result = estimate_rate_difference(48 / 80, 56 / 70, (80, 70))  # Newcombe 1998, table II (a): 5.2 to 33.4
+    >>> print(result.change, round(result.p_value, 3))
     20.0 pp (5.2 to 33.4) 0.008
     """
     if not (0 <= before <= 1 and 0 <= after <= 1 and min(sizes) > 0):
         raise ValueError("give two rates between 0 and 1 and two sizes above 0")
-    alone = sum(_spread(rate, size) / size for rate, size in _pairs(before, after, sizes))
-    effect = max(variance / alone, 1.0)
-    counted = sizes[0] / effect, sizes[1] / effect
+    independent_variance = sum(
+        _smoothed_variance(rate, size) / size for rate, size in ((before, sizes[0]), (after, sizes[1]))
+    )
+    design_effect = max(variance / independent_variance, 1.0)
+    effective_sizes = sizes[0] / design_effect, sizes[1] / design_effect
 
-    def ends(critical: float) -> tuple[float, float]:
-        (low_0, high_0), (low_1, high_1) = (
-            wilson_ends(rate, size, critical) for rate, size in _pairs(before, after, counted)
-        )
-        down, up = np.hypot(after - low_1, high_0 - before), np.hypot(high_1 - after, before - low_0)
-        return after - before - float(down), after - before + float(up)
+    def limits(critical: float) -> tuple[float, float]:
+        return _hybrid_interval(before, after, effective_sizes, critical)
 
-    low, high = ends(float(stats.t.isf((1 - level) / 2, degrees)))
+    low, high = limits(float(stats.t.isf((1 - level) / 2, degrees_of_freedom)))
     change = Estimate(after - before, max(low, -1.0), min(high, 1.0), "pp", level)
     p_value = 1.0
     if after != before:
-        side = 0 if after > before else 1
-        reached = abs(ends(FARTHEST)[side]) if ends(FARTHEST)[side] * (after - before) > 0 else 0.0
-        critical = FARTHEST if reached else float(brentq(lambda value: ends(value)[side], 0.0, FARTHEST))
-        p_value = float(2 * stats.t.sf(critical, degrees))
-    return RateDifference(change, p_value, effect, counted)
+        p_value = float(2 * stats.t.sf(_find_critical_value(limits, after - before), degrees_of_freedom))
+    return RateDifference(change, p_value)
 
 
-def _spread(rate: float, size: float) -> float:
-    smooth = (rate * size + 0.5) / (size + 1) if rate in (0, 1) else rate
-    return smooth * (1 - smooth)
+def _hybrid_interval(before: float, after: float, sizes: tuple[float, float], critical: float) -> tuple[float, float]:
+    """Return Newcombe's interval of the difference for a critical value in standard errors."""
+    before_low, before_high = score_interval(before, sizes[0], critical)
+    after_low, after_high = score_interval(after, sizes[1], critical)
+    lower_margin = np.hypot(after - after_low, before_high - before)
+    upper_margin = np.hypot(after_high - after, before - before_low)
+    return after - before - float(lower_margin), after - before + float(upper_margin)
 
 
-def _pairs(before: float, after: float, sizes: tuple[float, float]) -> tuple[tuple[float, float], tuple[float, float]]:
-    return (before, sizes[0]), (after, sizes[1])
+def _find_critical_value(limits: Callable[[float], tuple[float, float]], difference: float) -> float:
+    """Return the critical value at which the interval just reaches 0, capped at `MAX_STANDARD_ERRORS`."""
+    side = 0 if difference > 0 else 1
+    if limits(MAX_STANDARD_ERRORS)[side] * difference > 0:
+        return MAX_STANDARD_ERRORS
+    return float(brentq(lambda critical: limits(critical)[side], 0.0, MAX_STANDARD_ERRORS))
+
+
+def _smoothed_variance(rate: float, size: float) -> float:
+    """Return the variance of one audit; half an audit of the other kind is added to a rate of 0 or 1."""
+    smoothed = (rate * size + 0.5) / (size + 1) if rate in (0, 1) else rate
+    return smoothed * (1 - smoothed)

@@ -1,21 +1,21 @@
-"""How fast a batch of deep dives runs: the project's runner beside Papermill and beside the bare analysis.
+"""How fast a batch of deep dives runs: the project's runner compared with Papermill alone and with the bare analysis.
 
     python tests/benchmarks/bench_batch.py [--runs N] [--workers W] [--repeats R]
 
-The same site-periods of the synthetic audits are reported, in one run on one machine, by
+The same reports on synthetic audits are made, in one run on one machine, in seven ways:
 
-- papermill, one: `papermill.execute_notebook` as it is, one after the other in one process, a plain kernel each, then
-  the page; as many BLAS threads as there are cores, which is the default, where all others have one;
-- papermill, pool: the same in a pool of as many processes as there are workers;
-- cold: the project's runner with `--cold`, a plain kernel each;
-- warm: the project's runner, kernels forked from one process; the seconds hold its imports;
-- function: the limit. The notebook's cells as a plain function, without kernel, messages, page or files, in as many
-  processes as there are workers, each of which has called it four times before the clock starts;
-- function and imports: the same, but the clock starts before the processes do, as it does for the runner;
-- function, one: the same as the function, one after the other in one process.
+- papermill, one: `papermill.execute_notebook` as it is, one report after the other in one process, a new kernel each,
+  then the page. It uses as many BLAS threads as there are cores, which is the default; all other ways use one.
+- papermill, pool: the same, in a pool with a process per worker.
+- cold: the project's runner with `--cold`, a new kernel each.
+- warm: the project's runner with forked kernels. The seconds include its imports.
+- function: the lower limit. The notebook's cells run as a plain function, without kernel, messages, page or files, in a
+  process per worker. Each process has called the function four times before the clock starts.
+- function and imports: the same, but the clock starts before the processes do, as it does for the runner.
+- function, one: the same as the function, one report after the other in one process.
 
-Seconds are of wall time, the least of the repeats; memory is the most that all processes of a contestant had to
-themselves at one time (proportional set size), over the number of workers, in a shorter run of its own (Linux).
+Seconds are wall time, the smallest of the repeats. Memory is the largest sum of the proportional set sizes of all
+processes, divided by the number of workers, in a shorter run of its own (Linux).
 """
 
 from __future__ import annotations
@@ -35,97 +35,141 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[2]
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+WARM_UP_CALLS = 4  # calls of the function in each process before the clock starts
+SAMPLE_SECONDS = 0.5  # seconds between two measurements of memory
+Contestant = Callable[[list, Path], object]
 
 
 def main() -> None:
-    """Print the table."""
+    """Run all ways and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--runs", type=int, default=12)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=1)
     options = parser.parse_args()
-    for name in THREADS:
+    for name in THREAD_VARIABLES:
         os.environ[name] = "1"
-    from rca_lib.audits.demo import demo_store
-    from rca_lib.audits.store import list_periods, list_sites
-    from rca_lib.batch.grid import plan_runs, read_batch
-    from rca_lib.batch.runner import run_grid
-
-    store = demo_store()
-    months = {site: list_periods(store, site) for site in list_sites(store)}
-    planned = plan_runs(read_batch(ROOT / "parameters" / "demo.yml"), months, months, given={"store": str(store)})
-    runs = [run for run in planned if run.site][: options.runs]
-    contestants: dict[str, Callable[[list, Path], object]] = {
-        "papermill, one": partial(run_papermill, workers=1),
-        "papermill, pool": partial(run_papermill, workers=options.workers),
-        "cold": partial(run_grid, workers=options.workers, cold=True),
-        "warm": partial(run_grid, workers=options.workers),
-        "function and imports": partial(run_function, workers=options.workers, called=0),
-        "function": partial(run_function, workers=options.workers),
-        "function, one": partial(run_function, workers=1),
-    }
+    runs = plan_demo_runs()[: options.runs]
+    contestants = list_contestants(options.workers)
     seconds = dict.fromkeys(contestants, float("inf"))
-    memory = dict.fromkeys(contestants, 0.0)
     for _ in range(options.repeats):
         for name, contestant in contestants.items():
-            seconds[name] = min(seconds[name], measure(contestant, runs))
+            seconds[name] = min(seconds[name], measure_seconds(contestant, runs))
             print(f"{name}: {seconds[name]:.1f} s", file=sys.stderr)  # noqa: T201
-    for name, contestant in contestants.items():  # apart: to look at memory takes time
-        memory[name] = weigh(contestant, runs[: 2 * options.workers])
-    print(f"{len(runs)} site-periods, {options.workers} workers\n")  # noqa: T201
-    print("| | seconds | papermill, one | papermill, pool | over the function | MB a worker |")  # noqa: T201
+    # Memory is measured separately, because measuring takes time.
+    few_runs = runs[: 2 * options.workers]
+    memory = {name: measure_memory(contestant, few_runs) for name, contestant in contestants.items()}
+    print_table(seconds, memory, len(runs), options.workers)
+
+
+def plan_demo_runs() -> list:
+    """Return the deep dives of the demo."""
+    from rca_lib.batch.batch_file import read_batch
+    from rca_lib.batch.run_grid import plan_runs
+    from rca_lib.simulation.demo import create_demo_store
+    from rca_lib.store.catalog import list_periods, list_sites
+
+    store = create_demo_store()
+    months = {site: list_periods(store, site) for site in list_sites(store)}
+    batch = read_batch(ROOT / "parameters" / "demo.yml")
+    planned = plan_runs(batch, months, months, extra_values={"store": str(store)})
+    return [run for run in planned if run.site]
+
+
+def list_contestants(workers: int) -> dict[str, Contestant]:
+    """Return the ways to make the reports, by name."""
+    from rca_lib.batch.runner import run_notebooks
+
+    return {
+        "papermill, one": partial(run_papermill, workers=1),
+        "papermill, pool": partial(run_papermill, workers=workers),
+        "cold": partial(run_notebooks, workers=workers, cold=True),
+        "warm": partial(run_notebooks, workers=workers),
+        "function and imports": partial(run_function, workers=workers, warm_up_calls=0),
+        "function": partial(run_function, workers=workers),
+        "function, one": partial(run_function, workers=1),
+    }
+
+
+def print_table(seconds: dict[str, float], memory: dict[str, float], runs: int, workers: int) -> None:
+    """Print seconds, ratios and memory of each way."""
+    print(f"{runs} reports, {workers} workers\n")  # noqa: T201
+    print("| | seconds | × papermill, one | × papermill, pool | × function | MB a worker |")  # noqa: T201
     print("|---|---|---|---|---|---|")  # noqa: T201
-    for name in contestants:
-        one, pool, limit = (seconds[other] for other in ("papermill, one", "papermill, pool", "function"))
-        ratios = f"{one / seconds[name]:.2f} × | {pool / seconds[name]:.2f} × | {seconds[name] / limit:.2f} ×"
-        each = memory[name] / (1 if name.endswith(", one") else options.workers)
-        print(f"| {name} | {seconds[name]:.1f} | {ratios} | {each:,.0f} |")  # noqa: T201
+    for name, duration in seconds.items():
+        speed_ups = [seconds[reference] / duration for reference in ("papermill, one", "papermill, pool")]
+        ratios = " | ".join(f"{ratio:.2f}" for ratio in (*speed_ups, duration / seconds["function"]))
+        megabytes = memory[name] / (1 if name.endswith(", one") else workers)
+        print(f"| {name} | {duration:.1f} | {ratios} | {megabytes:,.0f} |")  # noqa: T201
 
 
-def measure(contestant: Callable[[list, Path], object], runs: list) -> float:
-    """Return the seconds that a contestant takes, or says that it took."""
+def measure_seconds(contestant: Contestant, runs: list) -> float:
+    """Return the seconds that a contestant takes, or the seconds that it returns."""
     with tempfile.TemporaryDirectory(prefix="bench-") as out:
-        clock = time.perf_counter()
-        told = contestant(runs, Path(out))
-        return told if isinstance(told, float) else time.perf_counter() - clock
+        start = time.perf_counter()
+        result = contestant(runs, Path(out))
+        return result if isinstance(result, float) else time.perf_counter() - start
 
 
-def weigh(contestant: Callable[[list, Path], object], runs: list) -> float:
-    """Return the most megabytes that the processes of a contestant have to themselves at one time."""
-    most, ended = [0.0], threading.Event()
-    watch = threading.Thread(target=_watch, args=(most, ended))
-    watch.start()
-    measure(contestant, runs)
-    ended.set()
-    watch.join()
-    return most[0]
+def measure_memory(contestant: Contestant, runs: list) -> float:
+    """Return the largest sum of the proportional set sizes of a contestant's processes, in megabytes."""
+    sizes = [0.0]
+    has_ended = threading.Event()
+
+    def sample() -> None:
+        while not has_ended.wait(SAMPLE_SECONDS):
+            processes = psutil.Process().children(recursive=True)
+            sizes.append(sum(map(get_proportional_size, processes)))
+
+    thread = threading.Thread(target=sample)
+    thread.start()
+    measure_seconds(contestant, runs)
+    has_ended.set()
+    thread.join()
+    return max(sizes)
+
+
+def get_proportional_size(process: psutil.Process) -> float:
+    """Return the proportional set size of a process in megabytes; 0 if it has just ended."""
+    with suppress(psutil.Error, OSError):
+        return process.memory_full_info().pss / (1 << 20)
+    return 0.0
 
 
 def run_papermill(runs: list, out: Path, *, workers: int) -> None:
-    """Run notebooks by Papermill as it is, in one process or in a pool."""
-    with ProcessPoolExecutor(workers, get_context("spawn"), _forget_threads) as pool:
-        list(pool.map(partial(_papermill_one, out=out), runs))
+    """Run notebooks with Papermill as it is, in one process or in a pool."""
+    with ProcessPoolExecutor(workers, get_context("spawn"), _unset_thread_variables) as pool:
+        list(pool.map(partial(_run_one_with_papermill, out=out), runs))
 
 
-def run_function(runs: list, out: Path, *, workers: int, called: int = 4) -> float:
-    """Run the cells of notebooks as a function; return the seconds from when each process has called it so often."""
+def run_function(runs: list, out: Path, *, workers: int, warm_up_calls: int = WARM_UP_CALLS) -> float:
+    """Run the cells of notebooks as a function.
+
+    Returns
+    -------
+    float
+        The seconds after the warm-up; with 0 warm-up calls, those since the start of the processes.
+    """
     start = time.perf_counter()
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        for future in [pool.submit(_call_cells, runs[0]) for _ in range(called * workers)]:
+        for future in [pool.submit(_call_cells, runs[0]) for _ in range(warm_up_calls * workers)]:
             future.result()
-        clock = time.perf_counter() if called else start
+        if warm_up_calls:
+            start = time.perf_counter()
         list(pool.map(_call_cells, runs))
-        return time.perf_counter() - clock
+        return time.perf_counter() - start
 
 
-def _forget_threads() -> None:
-    for name in THREADS:
+def _unset_thread_variables() -> None:
+    for name in THREAD_VARIABLES:
         os.environ.pop(name, None)
 
 
-def _papermill_one(run, out: Path) -> None:
+def _run_one_with_papermill(run, out: Path) -> None:
     import logging
 
     import papermill
@@ -136,50 +180,28 @@ def _papermill_one(run, out: Path) -> None:
     folder = out / run.folder
     folder.mkdir(parents=True)
     parameters = {**run.parameters, "output": str(folder)}
-    told = {"kernel_name": "python3", "progress_bar": False}
-    node = papermill.execute_notebook(run.notebook, folder / "report.ipynb", parameters, **told)
-    (folder / "report.html").write_text(export_html(node, title=run.folder), encoding="utf-8")
+    notebook = papermill.execute_notebook(
+        run.notebook, folder / "report.ipynb", parameters, kernel_name="python3", progress_bar=False
+    )
+    (folder / "report.html").write_text(export_html(notebook, title=run.folder), encoding="utf-8")
 
 
 def _call_cells(run) -> int:
-    """Run the cells in this process; what they would display is made and thrown away."""
+    """Run the cells in this process; what they would display is created and discarded."""
     cells = json.loads(run.notebook.read_text(encoding="utf-8"))["cells"]
     names: dict[str, object] = {}
-    shown = 0
+    displayed = 0
     for cell in cells:
         if cell["cell_type"] != "code":
             continue
         tree = ast.parse("".join(cell["source"]))
-        last = ast.Expression(tree.body.pop().value) if isinstance(tree.body[-1], ast.Expr) else None
+        last_expression = ast.Expression(tree.body.pop().value) if isinstance(tree.body[-1], ast.Expr) else None
         exec(compile(tree, "cell", "exec"), names)
         if "parameters" in cell["metadata"].get("tags", ()):
             names.update(run.parameters)
-        value = eval(compile(last, "cell", "eval"), names) if last else None
-        shown += len(value._repr_mimebundle_()[0]) if hasattr(value, "_repr_mimebundle_") else 0
-    return shown
-
-
-def _watch(most: list[float], ended: threading.Event) -> None:
-    """Note the most megabytes that the processes below this one have to themselves."""
-    while not ended.wait(0.5):
-        most[0] = max(most[0], sum(map(_size, _descendants(os.getpid()))))
-
-
-def _descendants(process: int) -> list[int]:
-    below = []
-    for task in Path(f"/proc/{process}/task").glob("*/children"):
-        with suppress(OSError):
-            for child in map(int, task.read_text().split()):
-                below += [child, *_descendants(child)]
-    return below
-
-
-def _size(process: int) -> float:
-    with suppress(OSError):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) / 1024
-    return 0.0
+        value = eval(compile(last_expression, "cell", "eval"), names) if last_expression else None
+        displayed += len(value._repr_mimebundle_()[0]) if hasattr(value, "_repr_mimebundle_") else 0
+    return displayed
 
 
 if __name__ == "__main__":

@@ -20,19 +20,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from rca_lib.audits.intake import take_in
-from rca_lib.audits.mapping import Mapping
-from rca_lib.audits.synthetic import demo_simulation
-from rca_lib.audits.tables import AUDITS, columns
-from rca_lib.batch.grid import FOLDER, NOTEBOOKS
+from rca_lib.audits.schema import AUDIT_COLUMNS, list_columns
+from rca_lib.batch.batch_file import NOTEBOOK_FOLDER, NOTEBOOKS
+from rca_lib.intake.column_mapping import ColumnMapping
+from rca_lib.intake.ingest import ingest
+from rca_lib.simulation.synthetic_audits import simulate_demo
 
-REQUIRED = columns(AUDITS, "required")
+REQUIRED = list_columns(AUDIT_COLUMNS, "required")
 ROWS = 240
 
 
 def make_export(sites: Sequence[str] = ("lisbon", "manila")) -> pd.DataFrame:
     """Return a small export with every column that can be left out."""
-    audits = demo_simulation().audits
+    audits = simulate_demo().audits
     audits = audits[audits["site"].isin(["lisbon"])].drop(columns=["day", "tenure", "error"])
     parts = []
     for number, site in enumerate(sites):
@@ -43,7 +43,7 @@ def make_export(sites: Sequence[str] = ("lisbon", "manila")) -> pd.DataFrame:
     export["appeal"] = [draw.choice(["none", "raised", "overturned", "sustained"]) for _ in range(len(export))]
     export["model_label"] = [draw.choice([label, "benign"]) for label in export["label"]]
     export["model_score"] = [round(draw.random(), 3) for _ in range(len(export))]
-    missing = {*columns(AUDITS, "advised", "optional")} - {*export.columns}
+    missing = {*list_columns(AUDIT_COLUMNS, "advised", "optional")} - {*export.columns}
     assert not missing, missing
     return export
 
@@ -65,10 +65,10 @@ def run_notebooks(export: pd.DataFrame, kinds: Collection[str] = tuple(NOTEBOOKS
     with tempfile.TemporaryDirectory() as folder:
         store, output = Path(folder) / "store", Path(folder) / "out" / "report"
         output.mkdir(parents=True)
-        take_in(export, store, mapping=Mapping(time_zone="UTC"))
+        ingest(export, store, mapping=ColumnMapping(time_zone="UTC"))
         given = {"store": str(store), "output": str(output), "site": "lisbon", "period": "2026-03", "periods": []}
         for kind in kinds:
-            run_cells(FOLDER / NOTEBOOKS[kind], given)
+            run_cells(NOTEBOOK_FOLDER / NOTEBOOKS[kind], given)
         if "deep_dive" in kinds:
             assert json.loads((output / "claims.json").read_text(encoding="utf-8"))["claims"]
 

@@ -32,7 +32,8 @@ import pandas as pd
 from scipy import stats
 from scipy.special import expit, logit
 
-from rca_lib.questions.drivers import Slice, rank_drivers
+from rca_lib.models.changed_slices import Slice
+from rca_lib.questions.drivers import rank_drivers
 
 VALUES = {"policy": 10, "language": 5, "queue": 7, "tenure": 4, "shift": 3, "content": 5, "team": 8}
 RATERS = 150
@@ -350,7 +351,7 @@ def score_case(kind: str, seed: int) -> dict[str, float]:
     begin = time.process_time()
     drivers = rank_drivers(*case.tables, case.dimensions)
     seconds = time.process_time() - begin
-    named = drivers.named
+    named = drivers.named_slices
     rival, rise = _z_tests(case), _largest_rise(case) if kind in SMALL else []
     pairs = [(cause, _match(case, cause, named)) for cause in case.causes]
     hits = [(cause, one) for cause, one in pairs if one is not None]
@@ -372,7 +373,7 @@ def score_case(kind: str, seed: int) -> dict[str, float]:
         "rise named": len(rise),
         "rise found": sum(any(_same(case, cause, *one) for one in rise) for cause in worse),
         "excess": sum(abs(one.excess.value) for _, one in exact),
-        "naive": sum(abs(one.naive_excess) for _, one in exact),
+        "naive": sum(abs(one.unadjusted_excess) for _, one in exact),
         "true": sum(abs(cause.excess) for cause, _ in exact),
         "intervals": len(exact),
         "covered": sum(one.excess.low <= cause.excess <= one.excess.high for cause, one in exact),
@@ -476,7 +477,7 @@ def _calibrate(kinds: list[str], seeds: range, plot: str) -> None:
     """Print, and draw, how often anything is named at each stated level where nothing changed."""
     cases = [draw_case(kind, seed) for kind in kinds for seed in seeds]
     realised = [
-        np.mean([bool(rank_drivers(*case.tables, case.dimensions, alpha=level).named) for case in cases])
+        np.mean([bool(rank_drivers(*case.tables, case.dimensions, alpha=level).named_slices) for case in cases])
         for level in LEVELS
     ]
     print(f"\n| stated | {' | '.join(map(str, LEVELS))} |\n|{'---|' * (len(LEVELS) + 1)}")  # noqa: T201

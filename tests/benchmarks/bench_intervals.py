@@ -11,7 +11,7 @@ import sys
 
 import numpy as np
 
-from rca_lib.stats.rates import clustered_rate, wilson
+from rca_lib.stats.proportions import estimate_clustered_rate, wilson_interval
 
 WEIGHTS, SHARES, FACTOR = np.array([20.0, 2.0]), np.array([0.4, 0.6]), 3.0
 CASES = [
@@ -46,9 +46,13 @@ def simulate(
     rng, hits, width = np.random.default_rng(seed), np.zeros(3), 0.0
     for _ in range(replications):
         event, items, weight, squared, rater = draw(rng, raters, audits, rate, icc, weighted)
-        clustered = clustered_rate(event, items, weight, squared, rater).rate
-        alone = clustered_rate(event, items, weight, squared).rate
-        ends = ((clustered.low, clustered.high), (alone.low, alone.high), wilson(items[event].sum(), items.sum()))
+        clustered = estimate_clustered_rate(event, items, weight, squared, rater).rate
+        alone = estimate_clustered_rate(event, items, weight, squared).rate
+        ends = (
+            (clustered.low, clustered.high),
+            (alone.low, alone.high),
+            wilson_interval(items[event].sum(), items.sum()),
+        )
         hits += [low <= rate <= high for low, high in ends]
         width += clustered.high - clustered.low
     return hits / replications, width / replications

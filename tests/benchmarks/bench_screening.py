@@ -1,4 +1,4 @@
-"""Measure `screen_changes`: false discoveries, power, what a silent series could have shown, and time.
+"""Measure `screen_series`: false discoveries, power, what a silent series could have shown, and time.
 
     make bench
     python tests/benchmarks/bench_screening.py [--seeds N] [--first SEED]
@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from bench_trend import RHOS, World, draw_world, factor_of, finish, nothing, pelt, ruptures, table
 
-from rca_lib.questions.screening import screen_changes
+from rca_lib.questions.screening import screen_series
 from rca_lib.questions.trend import find_changes
 
 SERIES = 500
@@ -39,7 +39,7 @@ def draw_screening(seed: int, changed: int) -> pd.DataFrame:
 
 def discoveries(seed: int, changed: int, fdr: float) -> tuple[float, float]:
     """Return the share of false discoveries in one screening, and the number of true ones."""
-    screen = screen_changes(draw_screening(seed, changed), ["name"], fdr=fdr, jobs=1)
+    screen = screen_series(draw_screening(seed, changed), ["name"], fdr=fdr, n_jobs=1)
     named = [int(one.where["name"]) < changed for one in screen.changed]
     return (len(named) - sum(named)) / max(len(named), 1), sum(named)
 
@@ -80,8 +80,8 @@ def timing(rounds: int = 5) -> str:
     """Write the time per series, the fastest of some rounds each."""
     series = draw_screening(99, 50)
     parts = [(part["errors"] / part["items"]).to_numpy() for _, part in series.groupby("name")]
-    works = {"screen_changes, one process": lambda: screen_changes(series, ["name"], jobs=1),
-             "screen_changes, all cores": lambda: screen_changes(series, ["name"], jobs=-1)}  # fmt: skip
+    works = {"screen_series, one process": lambda: screen_series(series, ["name"], n_jobs=1),
+             "screen_series, all cores": lambda: screen_series(series, ["name"], n_jobs=-1)}  # fmt: skip
     if ruptures:
         works["PELT, l2, BIC, jump 5 (its default)"] = lambda: [pelt(part) for part in parts]
     best = dict.fromkeys(works, np.inf)
@@ -90,7 +90,7 @@ def timing(rounds: int = 5) -> str:
             start = time.perf_counter()
             work()
             best[name] = min(best[name], time.perf_counter() - start)
-    first = best["screen_changes, one process"]
+    first = best["screen_series, one process"]
     rows = [(name, f"{1000 * took / SERIES:.2f}", f"{took / first:.2f}") for name, took in best.items()]
     return table([("500 series of 120 steps", "ms a series", "ratio"), *rows])
 

@@ -21,9 +21,9 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score, f1_score, normalized_mutual_info_score
 
-from rca_lib.stats.clusters import split_texts
-from rca_lib.stats.coding import learn_codes
-from rca_lib.stats.texts import place_texts
+from rca_lib.stats.text.classifier import fit_code_classifier
+from rca_lib.stats.text.clustering import cluster_texts
+from rca_lib.stats.text.embedding import embed_texts
 
 CODED, ASKED, LABELS, LEVELS = 200, 1000, 10, (0.5, 0.6, 0.7, 0.8)
 CLUSTERED, FEW_LABELS, RESAMPLES = 1500, 8, 3
@@ -69,9 +69,9 @@ def _code(table: pd.DataFrame, seed: int) -> dict[str, float]:
     rows = _draw(table, seed, LABELS, CODED + ASKED)
     coded, asked = rows.iloc[:CODED], rows.iloc[CODED:]
     begin = time.process_time()
-    points = place_texts(rows["text"].tolist(), seed=seed)
+    points = embed_texts(rows["text"].tolist(), seed=seed)
     codes, names = pd.factorize(coded["label"], sort=True)
-    chances = learn_codes(points[:CODED], codes, points[CODED:], seed=seed).asked
+    chances = fit_code_classifier(points[:CODED], codes, points[CODED:], seed=seed).unlabelled
     seconds = time.process_time() - begin
     sure, right = chances.max(1), names[chances.argmax(1)] == asked["label"].to_numpy()
     bins = np.minimum((10 * sure).astype(int), 9)
@@ -96,7 +96,7 @@ def _split(table: pd.DataFrame, seed: int) -> Iterator[str]:
     for resample in range(RESAMPLES):
         pick = np.sort(np.random.default_rng(resample).choice(len(texts), int(0.8 * len(texts)), replace=False))
         run = np.full(len(texts), -1)
-        run[pick] = split_texts(texts[pick].tolist(), seed=seed).parts
+        run[pick] = cluster_texts(texts[pick].tolist(), seed=seed).labels
         runs.append(run)
     seconds = (time.process_time() - begin) / RESAMPLES
     shared = [(one, two, (one >= 0) & (two >= 0)) for one, two in combinations(runs, 2)]

@@ -26,7 +26,7 @@ import numpy as np
 import pandas as pd
 
 from rca_lib.questions.trend import find_changes
-from rca_lib.stats.charts import chart_proportions
+from rca_lib.stats.control_charts import compute_p_chart
 
 try:
     import ruptures
@@ -234,8 +234,8 @@ def pelt(values: np.ndarray) -> list[int]:
 
 def ask_chart(counts: pd.DataFrame, method: str, *, rules: bool) -> Answer:
     """Call a change wherever a chart begins to signal."""
-    chart = chart_proportions(counts["errors"].to_numpy(float), counts["items"].to_numpy(float), method=method)
-    signals = [signal.position for signal in chart.special] if rules else list(chart.signals)
+    chart = compute_p_chart(counts["errors"].to_numpy(float), counts["items"].to_numpy(float), method=method)
+    signals = [signal.position for signal in chart.rule_signals] if rules else list(chart.signals)
     return Answer(tuple(place for place in signals if place - 1 not in signals))
 
 

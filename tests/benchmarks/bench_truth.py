@@ -38,9 +38,10 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, f1_score
 
-from rca_lib.questions.explanations import CAUSES, explain_disagreements
-from rca_lib.questions.reliability import measure_agreement
-from rca_lib.questions.truth import infer_truth, review_truth
+from rca_lib.questions.agreement import measure_agreement
+from rca_lib.questions.error_attribution import ERROR_SOURCES, attribute_errors
+from rca_lib.questions.truth_inference import infer_truth
+from rca_lib.questions.truth_review import review_truth
 
 try:
     from crowdkit import aggregation
@@ -236,7 +237,7 @@ def measure_alpha(name: str, seed: int) -> Measured:
         table = np.bincount(item * MILLION.classes + label, minlength=size).reshape(MILLION.items, -1)
     times.append(time.process_time())
     if name == "ours":
-        alpha = measure_agreement(table).alpha.value
+        alpha = measure_agreement(table).krippendorff_alpha.value
     else:
         alpha = float(krippendorff.alpha(**{name: table}, level_of_measurement="nominal"))
     times.append(time.process_time())
@@ -333,11 +334,11 @@ def draw_dispute(draw: np.random.Generator, per_item: int) -> Dispute:
         slip := draw.random(items) < SLIP, _choose(draw, _near_errors(classes, CAUSED.decay)[truth]), truth
     )
     label = _choose(draw, confusion[labels["rater"], truth[labels["item_id"]]]).reshape(items, per_item)
-    cause, cells = np.where(slip, CAUSES[2], CAUSES[0]).astype(object), []
+    cause, cells = np.where(slip, ERROR_SOURCES[2], ERROR_SOURCES[0]).astype(object), []
     for unclear in draw.choice(POLICIES, CELLS, replace=False):
         pair = draw.choice(classes, 2, replace=False)
         split = (policy == unclear) & np.isin(truth, pair) & (draw.random(items) < SPLIT)
-        cause[split], given[split] = CAUSES[1], draw.choice(pair, split.sum())
+        cause[split], given[split] = ERROR_SOURCES[1], draw.choice(pair, split.sum())
         label[split] = draw.choice(pair, (split.sum(), per_item))
         cells.append((int(unclear), *sorted(pair.tolist())))
     crowd = Crowd(labels.assign(label=label.ravel()), truth, confusion, prior)
@@ -350,21 +351,23 @@ def score_causes(seed: int) -> Scores:
         case = draw_dispute(np.random.default_rng([seed, 5, raters]), raters)
         items, here = np.arange(len(case.given)), case.disputed
         truth = pd.DataFrame({"item_id": items, "truth": case.given, "policy": case.policy.astype(str)})
-        ours = explain_disagreements(case.crowd.labels, truth)
+        ours = attribute_errors(case.crowd.labels, truth)
         verdicts = ours.to_frame().set_index("item_id")["cause"].reindex(items[here]).to_numpy(object)
         rule, chances = _rule(case)[here], _oracle(case)[here]
-        best = np.array(CAUSES, object)[chances.argmax(1)]
+        best = np.array(ERROR_SOURCES, object)[chances.argmax(1)]
         shares = {"ours": [float(share.value) for _, share in ours.shares], "oracle": chances.mean(0)}
-        shares["rule"] = [(rule == cause).mean() for cause in CAUSES]
-        true = [(case.cause[here] == cause).mean() for cause in CAUSES]
+        shares["rule"] = [(rule == cause).mean() for cause in ERROR_SOURCES]
+        true = [(case.cause[here] == cause).mean() for cause in ERROR_SOURCES]
         for (cause, share), one in zip(ours.shares, true, strict=True):
             yield (f"{raters} raters, {cause}: coverage at .95", "ours"), float(share.low <= one <= share.high)
             yield (f"{raters} raters, {cause}: width", "ours"), float(share.high - share.low)
         for name, told in (("ours", verdicts), ("rule", rule), ("oracle", best)):
-            score = f1_score(case.cause[here].tolist(), told.tolist(), labels=CAUSES, average="macro")
+            score = f1_score(case.cause[here].tolist(), told.tolist(), labels=ERROR_SOURCES, average="macro")
             yield (f"{raters} raters, macro-F1", name), float(score)
             yield (f"{raters} raters, error of shares", name), float(np.abs(np.subtract(shares[name], true)).mean())
-        cells = {(int(one.policy), *sorted((int(one.one), int(one.other)))) for one in ours.ambiguities}
+        cells = {
+            (int(pair.policy), *sorted((int(pair.first_label), int(pair.second_label)))) for pair in ours.ambiguities
+        }
         yield (f"{raters} raters, ambiguities told of {CELLS} planted", "ours"), len(cells & {*case.cells})
         yield (f"{raters} raters, ambiguities told but not planted", "ours"), len(cells - {*case.cells})
 
@@ -375,7 +378,9 @@ def _rule(case: Dispute) -> np.ndarray:
     own = np.take_along_axis(labels, (labels != given).argmax(1)[:, None], 1)
     others = labels.shape[1] - 1
     against, beside = ((labels == own).sum(1) - 1) / others, (labels == given).sum(1) / others
-    return np.select([against > 0.5, beside > 0.5], [CAUSES[2], CAUSES[0]], CAUSES[1]).astype(object)
+    return np.select([against > 0.5, beside > 0.5], [ERROR_SOURCES[2], ERROR_SOURCES[0]], ERROR_SOURCES[1]).astype(
+        object
+    )
 
 
 def _oracle(case: Dispute) -> np.ndarray:

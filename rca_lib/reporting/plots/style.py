@@ -1,4 +1,5 @@
-"""The look that all charts share: readable in print, on a phone and without colour."""
+# Tested in tests/reporting/test_display.py.
+"""The style of all charts: readable in print, on a phone and without colour."""
 
 from __future__ import annotations
 
@@ -22,13 +23,15 @@ from matplotlib.text import Text
 from matplotlib.ticker import FixedFormatter
 from matplotlib.transforms import BboxBase
 
-FONT = "DejaVu Sans"  # comes with matplotlib: charts are the same on every machine
-LONGEST_NAME, LONGEST_LINE = (
-    40,
-    90,
-)  # characters beside an axis or upright, and elsewhere: longer names leave no room for bars
-# What is not a matter of looks, or is chosen for each picture.
-NOT_OURS = ("backend", "backend_fallback", "interactive", "toolbar", "datapath", "svg.fonttype")
+FONT = "DejaVu Sans"  # ships with matplotlib, so charts are the same on every machine
+MAX_LABEL_CHARS = 40  # characters of a label at an axis or upright: longer ones leave no room for bars
+MAX_LINE_CHARS = 90  # characters of any other line of text: the width of a chart
+TITLE_CHARS = 86  # characters of a line of the title, which has a larger font
+PANEL_WIDTH = 8.0  # inches of a figure with several panels
+PANEL_HEIGHT = 2.0  # inches of each panel
+# Settings that do not affect the look, or are chosen for each figure.
+UNMANAGED_RC_PARAMS = ("backend", "backend_fallback", "interactive", "toolbar", "datapath", "svg.fonttype")
+RIGHT_TO_LEFT_CLASSES = ("R", "AL", "AN")  # bidirectional classes of Unicode
 INK, MUTED, ACCENT, GOOD, BAD, SHADE = "#1b1f24", "#6e7781", "#0969da", "#1a7f37", "#a40e26", "#ddf4ff"
 
 
@@ -51,126 +54,133 @@ _RC = {
 
 
 @cache
-def _settings() -> dict[str, Any]:
-    """Return every setting of a chart: matplotlib's own defaults, whatever the user's matplotlibrc says, and ours."""
-    return {name: value for name, value in mpl.rcParamsDefault.items() if name not in NOT_OURS} | _RC
+def _get_rc_params() -> dict[str, Any]:
+    """Return all settings of a chart: the defaults of matplotlib, independent of the user's matplotlibrc, and ours."""
+    defaults = {name: value for name, value in mpl.rcParamsDefault.items() if name not in UNMANAGED_RC_PARAMS}
+    return defaults | _RC
 
 
 @contextmanager
-def house_style() -> Iterator[None]:
-    """Draw in the house's look; what a name makes of a chart is no cause for a warning in a report."""
-    with mpl.rc_context(_settings()), warnings.catch_warnings():
+def use_chart_style() -> Iterator[None]:
+    """Draw in the style of the reports, without warnings about names that the font or the layout cannot show."""
+    settings = _get_rc_params()
+    with mpl.rc_context(settings), warnings.catch_warnings():  # type: ignore[arg-type]  # matplotlib checks the names
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         warnings.filterwarnings("ignore", "constrained_layout not applied", UserWarning)
         yield
 
 
-class Chart(Figure):
-    """A figure that draws every text as it stands: names from the data may hold `$`, which would begin a formula."""
+class LiteralTextFigure(Figure):
+    """A figure that draws every text literally: in names from the data, `$` does not start a formula."""
 
     def draw(self, renderer: RendererBase) -> None:
-        """Draw."""
-        with house_style():
-            self._take_literally()
+        """Draw the figure."""
+        with use_chart_style():
+            self._disable_math_text()
             super().draw(renderer)
 
-    def get_tightbbox(self, renderer: RendererBase | None = None, **options: Any) -> BboxBase:
-        """Return the box around everything."""
-        with house_style():
-            self._take_literally()
+    def get_tightbbox(  # type: ignore[override]  # the stubs of Figure and of its base disagree
+        self, renderer: RendererBase | None = None, **options: Any
+    ) -> BboxBase:
+        """Return the bounding box of everything drawn."""
+        with use_chart_style():
+            self._disable_math_text()
             return super().get_tightbbox(renderer, **options)
 
-    def _take_literally(self) -> None:
+    def _disable_math_text(self) -> None:
         for text in self.findobj(Text):
             text.set_parse_math(False)
-            longest = LONGEST_NAME if text.get_rotation() else LONGEST_LINE
-            lines = [_shorten(line, longest) for line in text.get_text().split("\n")]
+            max_chars = MAX_LABEL_CHARS if text.get_rotation() else MAX_LINE_CHARS
+            lines = [_truncate_middle(line, max_chars) for line in text.get_text().split("\n")]
             text.set_text("\n".join(lines))
         for axis in (axis for axes in self.axes for axis in (axes.xaxis, axes.yaxis)):
-            names = axis.get_major_formatter()
-            if isinstance(names, FixedFormatter):
-                names.seq = [_shorten(name, LONGEST_NAME) for name in names.seq]
+            formatter = axis.get_major_formatter()
+            if isinstance(formatter, FixedFormatter):
+                formatter.seq = [_truncate_middle(label, MAX_LABEL_CHARS) for label in formatter.seq]
 
 
-def _shorten(text: str, longest: int) -> str:
-    return text if len(text) <= longest else f"{text[: longest * 2 // 3]}…{text[-(longest // 3) :]}"
+def _truncate_middle(text: str, max_chars: int) -> str:
+    return text if len(text) <= max_chars else f"{text[: max_chars * 2 // 3]}…{text[-(max_chars // 3) :]}"
 
 
-def can_draw(text: str) -> bool:
-    """Whether the font has every character, in the order and form in which it stands.
+def font_supports(text: str) -> bool:
+    """Whether the font can draw every character in its order and form, without shaping.
 
     Examples
     --------
-    >>> can_draw("São Paulo €"), can_draw("東京"), can_draw("שלום"), can_draw("नमस्ते"), can_draw("🧵")
+    >>> (font_supports("São Paulo €"), font_supports("東京"), font_supports("שלום"), font_supports("नमस्ते"),
+    ...  font_supports("🧵"))
     (True, False, False, False, False)
     """
-    known = _characters()
+    characters = _get_font_characters()
     return all(
-        ord(letter) in known
-        and unicodedata.bidirectional(letter) not in ("R", "AL", "AN")
-        and not unicodedata.combining(letter)
-        for letter in text
-        if letter not in "\n\t"
+        ord(char) in characters
+        and unicodedata.bidirectional(char) not in RIGHT_TO_LEFT_CLASSES
+        and not unicodedata.combining(char)
+        for char in text
+        if char not in "\n\t"
     )
 
 
 @cache
-def _characters() -> frozenset[int]:
+def _get_font_characters() -> frozenset[int]:
     return frozenset(get_font(findfont(FONT)).get_charmap())
 
 
-def new_axes(ax: Axes | None, *, width: float = 8.0, height: float = 3.2) -> Axes:
-    """Return `ax`, or the axes of a new figure in the house's look (inches)."""
+def create_axes(ax: Axes | None, *, width: float = 8.0, height: float = 3.2) -> Axes:
+    """Return `ax`, or the axes of a new figure of `width` × `height` inches in the style of the reports."""
     if ax is not None:
         return ax
-    with house_style():
-        return plt.subplots(figsize=(width, height), layout="constrained", FigureClass=Chart)[1]
+    with use_chart_style():
+        return plt.subplots(figsize=(width, height), layout="constrained", FigureClass=LiteralTextFigure)[1]
 
 
-def new_panels(count: int, *, width: float = 8.0, height: float = 2.0) -> list[Axes]:
-    """Return the axes of a new figure in the house's look, one below the other on the same horizontal axis (inches)."""
-    size = (width, height * count + 0.6)
-    with house_style():
-        panels = plt.subplots(count, sharex=True, squeeze=False, figsize=size, layout="constrained", FigureClass=Chart)[
-            1
-        ]
+def create_panels(count: int) -> list[Axes]:
+    """Return `count` axes of a new figure, one below the other on one horizontal axis."""
+    size = (PANEL_WIDTH, PANEL_HEIGHT * count + 0.6)
+    with use_chart_style():
+        panels = plt.subplots(
+            count, sharex=True, squeeze=False, figsize=size, layout="constrained", FigureClass=LiteralTextFigure
+        )[1]
         return list(panels[:, 0])
 
 
-def title_of(ax: Axes, sentence: str, *, characters: int = 86) -> None:
-    """Write the answer above the chart, left aligned, broken into lines."""
-    lines, line = [], ""
-    for word in _split(sentence, characters):
+def set_title(ax: Axes, sentence: str, *, characters: int = TITLE_CHARS) -> None:
+    """Write the answer above the chart, left aligned and wrapped."""
+    lines: list[str] = []
+    line = ""
+    for word in _split_words(sentence, characters):
         if line and len(line) + 1 + len(word) > characters:
-            lines, line = [*lines, line], word
+            lines.append(line)
+            line = word
         else:
             line = f"{line} {word}".strip()
     ax.set_title("\n".join([*lines, line]), loc="left", fontsize=11, color=INK, parse_math=False)
 
 
-def _split(sentence: str, characters: int) -> Iterator[str]:
+def _split_words(sentence: str, characters: int) -> Iterator[str]:
     for word in sentence.split():
-        yield from (word[at : at + characters] for at in range(0, len(word), characters))
+        yield from (word[start : start + characters] for start in range(0, len(word), characters))
 
 
-def place_of(time: str | float) -> float | np.datetime64:
-    """Return where a time lies on the axis."""
+def to_axis_value(time: str | float) -> Any:
+    """Return the position of a time on an axis: a number or a date, which matplotlib converts."""
     return np.datetime64(time) if isinstance(time, str) else time
 
 
-def date_axis(ax: Axes, time: str | float) -> None:
-    """Write dates briefly where times are dates."""
+def format_date_axis(ax: Axes, time: str | float) -> None:
+    """Format the ticks of a time axis as short dates; numbers stay as they are."""
     if isinstance(time, str):
-        dates = AutoDateLocator(maxticks=8)
-        ax.xaxis.set_major_locator(dates)
-        ax.xaxis.set_major_formatter(ConciseDateFormatter(dates))
+        locator = AutoDateLocator(maxticks=8)
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
 
 
-def mark_event(ax: Axes, place: float | np.datetime64, title: str) -> None:
-    """Mark an event by a dotted line, its title upright beside it."""
-    ax.axvline(place, color=MUTED, linestyle=":", linewidth=1.2)
+def mark_event(ax: Axes, position: Any, title: str) -> None:
+    """Mark an event with a dotted line and an upright title."""
+    ax.axvline(position, color=MUTED, linestyle=":", linewidth=1.2)
     ax.annotate(
-        title, (place, 0.02), xycoords=("data", "axes fraction"), rotation=90, va="bottom", ha="right", fontsize=8,
+        title, (position, 0.02), xycoords=("data", "axes fraction"), rotation=90, va="bottom", ha="right", fontsize=8,
         color=MUTED, parse_math=False, zorder=2,
         bbox={"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 0.5},
     )  # fmt: skip

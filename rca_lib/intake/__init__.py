@@ -1,0 +1,1 @@
+"""From an export to canonical audits: sources, column mapping, validation, ledger."""

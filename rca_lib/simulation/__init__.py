@@ -1,0 +1,1 @@
+"""Synthetic audits with planted causes, for the demo, tests and benchmarks."""

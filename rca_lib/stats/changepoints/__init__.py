@@ -1,0 +1,1 @@
+"""Changepoint detection in series of error rates."""

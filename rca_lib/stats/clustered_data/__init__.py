@@ -1,0 +1,1 @@
+"""Variances of estimates whose observations share raters or items."""

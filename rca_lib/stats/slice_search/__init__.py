@@ -1,0 +1,1 @@
+"""Search for slices whose error rate changed."""

@@ -1,0 +1,1 @@
+"""Embedding, clustering and classification of short texts."""

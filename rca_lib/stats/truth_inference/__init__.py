@@ -1,0 +1,1 @@
+"""Truth inference from several ratings per item."""

@@ -1,0 +1,1 @@
+"""Stores of canonical audits: content, cases, side tables, history."""
