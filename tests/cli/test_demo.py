@@ -77,13 +77,6 @@ def test_every_report_made_again_is_the_same_to_the_byte(job):
         assert set(verification.to_frame()["outcome"]) == {"exact"}
 
 
-def test_a_second_run_of_the_same_audits_writes_the_same_claims(job, tmp_path):
-    again = run_batch(ROOT / "parameters" / "demo.yml", reports=tmp_path, site="lisbon", period="2026-03", workers=1)
-    for name in ("claims.json", "findings.json"):
-        first = (job.folder / "lisbon" / "2026-03" / name).read_bytes()
-        assert (again.folder / "lisbon" / "2026-03" / name).read_bytes() == first
-
-
 class Page(HTMLParser):
     """Collects what a report refers to and holds."""
 
