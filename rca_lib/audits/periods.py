@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
 from math import ceil
+from typing import Literal
+
+Frequency = Literal["month", "quarter", "week"]
 
 MAX_MISSING_SHARE = 0.1  # share of a period's days that may lack audits at one end: three days of a month
+CADENCE_MONTHS = 3  # last months with audits, whose days give the cadence of auditing
 GAP_QUANTILE = 0.98  # share of the gaps between days with audits that count as typical; holidays are the rest
 
 
@@ -28,9 +32,10 @@ class Period:
         return (self.end - self.start).days
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Frequency:
         """Frequency of the period: "month", "quarter" or "week"."""
-        return {"Q": "quarter", "W": "week"}.get(self.name[5], "month")
+        frequencies: dict[str, Frequency] = {"Q": "quarter", "W": "week"}
+        return frequencies.get(self.name[5], "month")
 
     def __str__(self) -> str:
         """Return the name."""
@@ -176,6 +181,32 @@ def compute_coverage(days: Iterable[date]) -> Coverage:
     gaps = sorted((after - before).days for before, after in pairwise(sorted_days))
     typical_gap = gaps[ceil(GAP_QUANTILE * len(gaps)) - 1] if gaps else 1
     return Coverage(sorted_days[0], sorted_days[-1], typical_gap)
+
+
+def compute_recent_coverage(days: Iterable[date]) -> Coverage:
+    """Compute the coverage with the typical gap of the last three months with audits.
+
+    Parameters
+    ----------
+    days
+        Days with audits, in any order and with repetitions; at least one.
+
+    Returns
+    -------
+    Coverage
+        First and last day of all days, and the typical gap between the days of the last months.
+
+    Examples
+    --------
+    >>> sundays = [date(2026, 1, 4), date(2026, 1, 11)]
+    >>> coverage = compute_recent_coverage([*sundays, *(date(2026, month, 1) for month in (4, 5, 6))])
+    >>> coverage.first, coverage.typical_gap_days
+    (datetime.date(2026, 1, 4), 31)
+    """
+    sorted_days = sorted(set(days))
+    last_months = sorted({(day.year, day.month) for day in sorted_days})[-CADENCE_MONTHS:]
+    recent_days = [day for day in sorted_days if (day.year, day.month) in last_months]
+    return replace(compute_coverage(recent_days), first=sorted_days[0])
 
 
 def _add_months(day: date, months: int) -> date:

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, ValidationInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from rca_lib.audits.periods import parse_period
+from rca_lib.audits.periods import Frequency, parse_period
 from rca_lib.findings import DataError
 from rca_lib.io.folder_names import MAX_NAME_CHARS, WINDOWS_DEVICE
 from rca_lib.io.yaml_files import read_yaml
@@ -68,7 +68,41 @@ Notebooks = Annotated[
     BeforeValidator(_add_default_notebooks),
 ]
 PeriodName = Annotated[str, AfterValidator(lambda name: parse_period(name).name)]
-Periods = Literal["all months"] | tuple[PeriodName, ...]
+
+
+class PeriodSelection(BaseModel, frozen=True, extra="forbid"):
+    """The periods of a batch as a rule, so that the batch file stays the same while the audits grow.
+
+    Attributes
+    ----------
+    frequency
+        Months, quarters or ISO weeks.
+    last
+        Only this many of the latest periods with audits; None for all.
+    complete
+        Only periods that the audits cover from start to end.
+    """
+
+    frequency: Frequency = "month"
+    last: Annotated[int, Field(ge=1)] | None = None
+    complete: bool = False
+
+
+PERIOD_SELECTIONS: Mapping[str, PeriodSelection] = {
+    "months": PeriodSelection(),
+    "quarters": PeriodSelection(frequency="quarter"),
+    "weeks": PeriodSelection(frequency="week"),
+    "latest-complete": PeriodSelection(last=1, complete=True),
+}
+
+
+def _read_period_selection(value: object) -> object:
+    """Return the selection that a word such as "weeks" stands for; any other value as it is."""
+    return PERIOD_SELECTIONS.get(value, value) if isinstance(value, str) else value
+
+
+PeriodNames = Annotated[tuple[PeriodName, ...], Field(min_length=1)]
+Periods = Annotated[PeriodSelection | PeriodNames, BeforeValidator(_read_period_selection)]
 
 
 class BatchConfig(BaseModel, frozen=True, extra="forbid"):
@@ -91,7 +125,11 @@ class BatchConfig(BaseModel, frozen=True, extra="forbid"):
     ratings: ExistingFile = None
     taxonomy: ExistingFile = None
     sites: Literal["all"] | tuple[str, ...] = Field("all", description='"all" or a list of sites', min_length=1)
-    periods: Periods = Field("all months", description='"all months" or a list such as [2026-03]', min_length=1)
+    periods: Periods = Field(
+        PeriodSelection(),
+        description="months, weeks, quarters, latest-complete, a rule such as {last: 8, frequency: week}, "
+        "or a list such as [2026-03]",
+    )
     max_quarantine: float | None = Field(None, description="a share of the rows from 0 to 1", ge=0, le=1)
     baseline_periods: int = Field(1, description="a whole number from 0", ge=0)
     notebooks: Notebooks = Field(
@@ -103,6 +141,16 @@ class BatchConfig(BaseModel, frozen=True, extra="forbid"):
     memory_mb: int | None = Field(None, description="whole megabytes from 1", ge=1)
     environment: tuple[str, ...] = Field((), description="a list of names of environment variables")
     _source: Path
+
+    def list_frequencies(self, period: str | None = None) -> tuple[Frequency, ...]:
+        """Return the frequencies of the requested periods, months first; `period` replaces those of the batch file."""
+        if period is not None:
+            requested = [parse_period(period).kind]
+        elif isinstance(self.periods, PeriodSelection):
+            requested = [self.periods.frequency]
+        else:
+            requested = [parse_period(name).kind for name in self.periods]
+        return tuple(dict.fromkeys(["month", *requested]))
 
     def list_files(self, names: Iterable[str]) -> dict[str, Path]:
         """Return the files that are named under these keys, without the keys that name none."""
@@ -184,6 +232,8 @@ def _format_validation_error(key: str, details: ErrorDetails) -> str:
     match details["type"]:
         case "missing":
             return f"{key} is missing; give {expected}"
+        case "extra_forbidden" if key in fields:
+            return f"{key} has the unknown key {str(details['loc'][-1])!r}; give {expected}"
         case "extra_forbidden":
             return f"unknown key {key!r}{suggest_name(key, fields)}"
         case "value_error":

@@ -25,6 +25,7 @@ from rca_lib.intake.ledger import Ledger
 from rca_lib.intake.side_tables import read_notes
 from rca_lib.reporting.index import list_reported_periods, write_index
 from rca_lib.reporting.missing_data import STORE_FOLDER, explain_missing_site, list_quarantine_warnings
+from rca_lib.store.catalog import read_coverage
 from rca_lib.store.fingerprint import compute_fingerprint
 
 CERTIFICATE_FILE = "certificate.html"
@@ -255,8 +256,9 @@ def _plan_runs(
     """Return the runs of a batch, and a line about requested sites and periods without audits."""
     audited = list_audited_periods(batch, store, period)
     extra_values = {"store": os.path.relpath(store)}
-    runs = plan_runs(batch, audited, audited, site=site, period=period, extra_values=extra_values)
-    unaudited = list_unaudited_periods(batch, audited, site=site, period=period)
+    coverage = read_coverage(store) if audited else None
+    runs = plan_runs(batch, audited, audited, coverage=coverage, site=site, period=period, extra_values=extra_values)
+    unaudited = list_unaudited_periods(batch, audited, coverage=coverage, site=site, period=period)
     lines: tuple[str, ...] = ()
     if unaudited:
         listed = ", ".join(f"{site_name} in {period_name}" for site_name, period_name in unaudited[:MAX_LISTED])

@@ -14,11 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from rca_lib.audits.periods import parse_period
-from rca_lib.batch.batch_file import NOTEBOOK_FOLDER, NOTEBOOKS, BatchConfig
+from rca_lib.batch.batch_file import NOTEBOOK_FOLDER, NOTEBOOKS, BatchConfig, PeriodSelection
 from rca_lib.batch.run_grid import RUN_LIMITS, Run, plan_runs
 from rca_lib.findings import DataError
 from rca_lib.reporting.html import write_file_atomically
-from rca_lib.store.catalog import list_periods, list_sites
+from rca_lib.store.catalog import list_periods, list_sites, read_coverage
 
 PLAN_FILE = "plan.json"
 MAX_LIMIT = 10**7  # largest limit that a plan may state, in seconds or megabytes
@@ -123,18 +123,38 @@ def list_audited_periods(batch: BatchConfig, store: Path, period: str | None = N
     dict
         Names of periods by site.
     """
-    if period:
-        requested: Sequence[str] = [period]
-    else:
-        requested = () if batch.periods == "all months" else batch.periods
-    kinds = dict.fromkeys(["month", *(parse_period(name).kind for name in requested)])
-    return {site: [name for kind in kinds for name in list_periods(store, site, kind)] for site in list_sites(store)}
+    frequencies = batch.list_frequencies(period)
+    return {
+        site: [name for frequency in frequencies for name in list_periods(store, site, frequency)]
+        for site in list_sites(store)
+    }
 
 
-def plan_from_batch_file(batch: BatchConfig, store: Path) -> PlannedRuns:
-    """Return the plan of a batch file for the audits of a store."""
-    runs = _plan_runs_of_store(batch, store)
-    return PlannedRuns(batch.title or batch.batch, _index_by_folder(runs), "batch file")
+def plan_from_batch_file(batch: BatchConfig, store: Path, folder: Path) -> PlannedRuns:
+    """Return the plan of a batch file for the audits of a store.
+
+    Where the batch file selects the latest periods, the existing reports of earlier periods belong to the plan too.
+
+    Parameters
+    ----------
+    batch
+        The batch file.
+    store
+        The store.
+    folder
+        The batch's folder.
+
+    Returns
+    -------
+    PlannedRuns
+        The plan.
+    """
+    runs = _index_by_folder(_plan_runs_of_store(batch, store))
+    if isinstance(batch.periods, PeriodSelection):
+        every_period = PeriodSelection(frequency=batch.periods.frequency)
+        earlier = _plan_runs_of_store(batch.model_copy(update={"periods": every_period}), store)
+        runs = {run.folder: run for run in earlier if (folder / run.folder).exists()} | runs
+    return PlannedRuns(batch.title or batch.batch, runs, "batch file")
 
 
 def plan_from_store(store: Path, name: str) -> PlannedRuns:
@@ -162,7 +182,8 @@ def _get_default_batch() -> BatchConfig:
 
 def _plan_runs_of_store(batch: BatchConfig, store: Path, **selection: str) -> tuple[Run, ...]:
     audited = list_audited_periods(batch, store, selection.get("period"))
-    return plan_runs(batch, audited, audited, extra_values={"store": str(store)}, **selection)
+    coverage = read_coverage(store) if audited else None
+    return plan_runs(batch, audited, audited, coverage=coverage, extra_values={"store": str(store)}, **selection)
 
 
 def _index_by_folder(runs: Sequence[Run]) -> dict[str, Run]:

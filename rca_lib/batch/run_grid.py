@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from rca_lib.audits.periods import Period, get_previous_period, parse_period
-from rca_lib.batch.batch_file import BatchConfig, NotebookKind, suggest_name
+from rca_lib.audits.periods import Coverage, Frequency, Period, get_previous_period, parse_period
+from rca_lib.batch.batch_file import BatchConfig, NotebookKind, PeriodSelection, suggest_name
 from rca_lib.io.folder_names import encode_folder_names
 
 PARAMETER_TYPES: dict[str, Any] = {"str": str, "int": int, "float": float, "bool": bool, "list[str]": list[str]}
@@ -81,6 +81,7 @@ def plan_runs(
     sites_in_data: Iterable[str],
     periods_in_data: Mapping[str, Iterable[str]],
     *,
+    coverage: Coverage | None = None,
     site: str | None = None,
     period: str | None = None,
     extra_values: Mapping[str, Any] | None = None,
@@ -96,6 +97,8 @@ def plan_runs(
     periods_in_data
         Per site, the months with audits, and the weeks with audits if the batch names weeks. A site and period without
         audits is not a run; `list_unaudited_periods` lists those that were requested.
+    coverage
+        The days that the audits of all sites cover. It is needed where the batch file asks for complete periods.
     site, period
         Restrict the runs to one site or one period of any kind. The notebooks over all sites are then left out.
     extra_values
@@ -116,13 +119,13 @@ def plan_runs(
     months = _parse_periods(sites_in_data, periods_in_data)
     cells = {kind: _read_parameter_cell(path) for kind, path in batch.notebooks.items() if path}
     _validate_parameter_names(batch, cells, extra_values)
-    requested = _select_site_periods(batch, months, site, period)
+    requested = _select_site_periods(batch, months, coverage, site, period)
     audited = [site_period for site_period, has_audits in requested.items() if has_audits]
     if not audited:
         return ()
     values = batch.model_dump(mode="json") | dict(extra_values) | {"title": batch.title or batch.batch}
     values["sites"] = list(dict(audited))
-    values["periods"] = sorted({name for _, name in audited})
+    values["periods"] = _add_baseline_periods(batch, months, sorted({name for _, name in audited}))
     runs = []
     folders = encode_folder_names(months)
     for site_name, period_name in audited if "deep_dive" in cells else ():
@@ -139,14 +142,15 @@ def list_unaudited_periods(
     batch: BatchConfig,
     periods_in_data: Mapping[str, Iterable[str]],
     *,
+    coverage: Coverage | None = None,
     site: str | None = None,
     period: str | None = None,
 ) -> tuple[tuple[str, str], ...]:
-    """List the sites and periods that were requested by name and have no audits.
+    """List the sites and periods that were requested, by name or as the latest ones, and have no audits.
 
     Parameters
     ----------
-    batch, periods_in_data, site, period
+    batch, periods_in_data, coverage, site, period
         As for `plan_runs`.
 
     Returns
@@ -154,9 +158,10 @@ def list_unaudited_periods(
     tuple of (str, str)
         Site and period.
     """
-    if period is None and batch.periods == "all months":
+    if period is None and isinstance(batch.periods, PeriodSelection) and batch.periods.last is None:
         return ()
-    requested = _select_site_periods(batch, _parse_periods(periods_in_data, periods_in_data), site, period)
+    months = _parse_periods(periods_in_data, periods_in_data)
+    requested = _select_site_periods(batch, months, coverage, site, period)
     return tuple(site_period for site_period, has_audits in requested.items() if not has_audits)
 
 
@@ -197,7 +202,11 @@ def _validate_parameter_names(
 
 
 def _select_site_periods(
-    batch: BatchConfig, months: Mapping[str, list[Period]], site: str | None, period: str | None
+    batch: BatchConfig,
+    months: Mapping[str, list[Period]],
+    coverage: Coverage | None,
+    site: str | None,
+    period: str | None,
 ) -> dict[tuple[str, str], bool]:
     """Return every requested site and period, and whether it has audits."""
     sites = list(months if batch.sites == "all" else dict.fromkeys(batch.sites))
@@ -210,10 +219,13 @@ def _select_site_periods(
     if not audited:
         raise ValueError(f"{batch._source}: nothing to run: no chosen site has audits")
     month_names = [audited_period.name for audited_period in audited if audited_period.kind == "month"]
+    names: Sequence[str]
     if period is not None:
-        names: Iterable[str] = [period]
+        names = [period]
+    elif isinstance(batch.periods, PeriodSelection):
+        names = _select_latest_periods(batch, months, coverage)
     else:
-        names = month_names if batch.periods == "all months" else batch.periods
+        names = batch.periods
     requested = [parse_period(name) for name in dict.fromkeys(names)]
     for requested_period in requested:
         _validate_period(batch, requested_period, audited, month_names)
@@ -222,6 +234,38 @@ def _select_site_periods(
         for name in sites
         for requested_period in requested
     }
+
+
+def _select_latest_periods(
+    batch: BatchConfig, periods: Mapping[str, list[Period]], coverage: Coverage | None
+) -> list[str]:
+    """Return the periods that the rule of the batch file selects, from those in which any site has audits."""
+    selection = batch.periods
+    assert isinstance(selection, PeriodSelection)
+    audited = _list_periods_of(periods, selection.frequency)
+    if selection.complete:
+        audited = [period for period in audited if coverage is not None and coverage.covers_period(period)]
+        if not audited:
+            problem = f"the audits do not cover any {selection.frequency} from start to end"
+            raise ValueError(f"{batch._source}: periods: {problem}; leave out complete, or wait for more audits")
+    return [period.name for period in audited[-(selection.last or 0) :]]
+
+
+def _add_baseline_periods(batch: BatchConfig, periods: Mapping[str, list[Period]], names: list[str]) -> list[str]:
+    """Return the names, preceded by the baseline periods where the batch file selects the latest ones.
+
+    The notebooks over all sites compare the last two of their periods.
+    """
+    if not isinstance(batch.periods, PeriodSelection) or batch.periods.last is None:
+        return names
+    audited = [period.name for period in _list_periods_of(periods, parse_period(names[0]).kind)]
+    earlier = [name for name in audited if name < names[0]]
+    return [*earlier[max(0, len(earlier) - batch.baseline_periods) :], *names]
+
+
+def _list_periods_of(periods: Mapping[str, list[Period]], frequency: Frequency) -> list[Period]:
+    """Return the periods of a frequency in which any site has audits, in order."""
+    return sorted({period for site_periods in periods.values() for period in site_periods if period.kind == frequency})
 
 
 def _validate_period(batch: BatchConfig, period: Period, audited: list[Period], month_names: list[str]) -> None:

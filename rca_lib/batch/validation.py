@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rca_lib.audits.periods import get_period, parse_period
+from rca_lib.audits.periods import compute_recent_coverage, get_period
 from rca_lib.batch.batch_file import BatchConfig, read_batch
 from rca_lib.batch.run_grid import list_unaudited_periods, plan_runs
 from rca_lib.batch.store_builder import SIDE_TABLES, STORE_INPUTS, simulate_export
@@ -74,8 +74,11 @@ def validate_batch(file: Path, *, data: Path | None = None, now: datetime | None
     if preview.ledger is None:
         return BatchValidation(preview, 0, ())
     audited = _list_audited_periods(batch, preview)
-    runs = plan_runs(batch, audited, audited, extra_values={"store": STORE_FOLDER})
-    warnings = [f"no audits of {site} in {period}" for site, period in list_unaudited_periods(batch, audited)]
+    days = [day for site_days in preview.days_by_site.values() for day in site_days]
+    coverage = compute_recent_coverage(days) if days else None
+    runs = plan_runs(batch, audited, audited, coverage=coverage, extra_values={"store": STORE_FOLDER})
+    unaudited = list_unaudited_periods(batch, audited, coverage=coverage)
+    warnings = [f"no audits of {site} in {period}" for site, period in unaudited]
     warnings += list_quarantine_warnings(preview.ledger)
     if batch.max_quarantine is not None:
         limit_warnings = list_quarantine_warnings(preview.ledger, batch.max_quarantine)
@@ -85,9 +88,11 @@ def validate_batch(file: Path, *, data: Path | None = None, now: datetime | None
 
 def _list_audited_periods(batch: BatchConfig, preview: IngestPreview) -> dict[str, list[str]]:
     """Return per site the months with audits, and the other kinds of period that the batch file names."""
-    requested = () if batch.periods == "all months" else batch.periods
-    kinds = dict.fromkeys(["month", *(parse_period(name).kind for name in requested)])
     return {
-        site: [period.name for kind in kinds for period in sorted({get_period(day, kind) for day in days})]
+        site: [
+            period.name
+            for frequency in batch.list_frequencies()
+            for period in sorted({get_period(day, frequency) for day in days})
+        ]
         for site, days in preview.days_by_site.items()
     }

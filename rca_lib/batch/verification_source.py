@@ -237,7 +237,7 @@ def _open_export(
         tables = "with the tables of the store"
         environment: tuple[str, ...] = ()
     else:
-        plan, problem = plan_from_batch_file(batch, store), ""
+        plan, problem = plan_from_batch_file(batch, store, own_store.parent), ""
         tables = f"with the tables and the plan of {batch_file.name}"
         environment = tuple(variable for variable in batch.environment if variable in os.environ)
     return VerificationSource(

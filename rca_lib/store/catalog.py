@@ -7,21 +7,19 @@ A store is a folder with one file per site and month: `site=<site>/month=<YYYY-M
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
 
 import duckdb
 
-from rca_lib.audits.periods import Coverage, Period, compute_coverage, get_period
+from rca_lib.audits.periods import CADENCE_MONTHS, Coverage, Frequency, Period, compute_recent_coverage, get_period
 from rca_lib.findings import DataError
 from rca_lib.io.duckdb_connection import connect_duckdb
 from rca_lib.io.folder_names import find_folder, read_folder_name
 from rca_lib.store.stored_tables import build_parquet_scan, resolve_store
 
 HISTORY_DAYS = 730  # days of audits before the end of a period that a report may use
-CADENCE_MONTHS = 3  # last months of a store, whose days with audits give the cadence of auditing
 
 
 def list_sites(store: Path) -> tuple[str, ...]:
@@ -29,7 +27,7 @@ def list_sites(store: Path) -> tuple[str, ...]:
     return tuple(sorted(read_folder_name(folder, "site=") for folder in store.glob("site=*")))
 
 
-def list_periods(store: Path, site: str, kind: str = "month") -> tuple[str, ...]:
+def list_periods(store: Path, site: str, kind: Frequency = "month") -> tuple[str, ...]:
     """Return the periods in which a site has audits, sorted.
 
     Parameters
@@ -82,11 +80,9 @@ def _compute_coverage(folder: Path, _mtimes_ns: tuple[int, ...]) -> Coverage:
     if not files:
         raise DataError("no audits", column="day", hint="read the ledger of the store")
     months = sorted({get_month(file) for file in files})
-    last_months = months[-CADENCE_MONTHS:]
-    chosen = [file for file in files if get_month(file) in {months[0], *last_months}]
-    days = list_audit_days(connect_duckdb(files=files), chosen)
-    recent_days = [day for day in days if f"{day:%Y-%m}" in last_months]
-    return replace(compute_coverage(recent_days), first=days[0])
+    needed_months = {months[0], *months[-CADENCE_MONTHS:]}
+    needed_files = [file for file in files if get_month(file) in needed_months]
+    return compute_recent_coverage(list_audit_days(connect_duckdb(files=files), needed_files))
 
 
 def read_modification_times(store: Path, *names: str) -> tuple[int, ...]:

@@ -36,7 +36,12 @@ def test_notebooks_of_the_project_are_found_and_are_the_default(batch_file):
         ("sitess: [x]\n", "unknown key 'sitess' (nearest known: 'sites')"),
         ("seed: one\n", "seed is 'one', not a whole number"),
         ("seed: 1\nseed: 2\n", "line 4: duplicate key 'seed'; keep one"),
-        ("periods: [2026-13]\n", "periods is ['2026-13'], not \"all months\" or a list such as [2026-03]"),
+        ("periods: [2026-13]\n", "periods is ['2026-13'], not months, weeks, quarters"),
+        ("periods: [2026-03, march]\n", "periods is ['2026-03', 'march'], not months, weeks"),
+        ("periods: []\n", "periods is [], not months, weeks, quarters, latest-complete, a rule such as {last: 8"),
+        ("periods: fortnights\n", "periods is 'fortnights', not months, weeks"),
+        ("periods: {last: 0}\n", "periods is '0', not months, weeks"),
+        ("periods: {latest: 2}\n", "periods has the unknown key 'latest'; give months, weeks"),
         ("sites: []\n", 'sites is [], not "all" or a list'),
         ("mapping: none.yml\n", "mapping: there is no none.yml"),
         (

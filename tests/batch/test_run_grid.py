@@ -1,7 +1,10 @@
 """The runs of a batch: sites, periods and parameters; every fault is an error before anything starts."""
 
+from datetime import date
+
 import pytest
 
+from rca_lib.audits.periods import Coverage
 from rca_lib.batch.batch_file import read_batch
 from rca_lib.batch.run_grid import list_unaudited_periods, plan_runs
 
@@ -86,13 +89,48 @@ def test_a_report_about_one_site_does_not_receive_the_names_of_the_others(
         ("[2026-W04]", ["lisbon/2026-W04", "manila/2026-W04"], []),
         ("[2026-02]", [], [("lisbon", "2026-02"), ("manila", "2026-02")]),
         ("[2026-03]", ["manila/2026-03"], [("lisbon", "2026-03")]),
-        ("all months", ["lisbon/2026-01", "manila/2026-01", "manila/2026-03"], []),
+        ("months", ["lisbon/2026-01", "manila/2026-01", "manila/2026-03"], []),
+        ("weeks", ["lisbon/2026-W02", "lisbon/2026-W04", "manila/2026-W04"], []),
+        ("{last: 1}", ["manila/2026-03"], [("lisbon", "2026-03")]),
+        (
+            "{last: 9, frequency: week}",
+            ["lisbon/2026-W02", "lisbon/2026-W04", "manila/2026-W04"],
+            [("manila", "2026-W02")],
+        ),
     ],
 )
 def test_a_site_without_audits_in_a_period_is_not_a_run_and_is_listed(batch_file, periods, folders, unaudited):
     runs = plan(batch_file, f"periods: {periods}\n", AUDITED_WEEKS)
     assert [run.folder for run in runs if run.site] == folders
     assert [*list_unaudited_periods(read_batch(batch_file), AUDITED_WEEKS)] == unaudited
+
+
+@pytest.mark.parametrize(
+    ("last_day", "expected"),
+    [(date(2026, 3, 31), "2026-03"), (date(2026, 3, 28), "2026-03"), (date(2026, 3, 20), "2026-02")],
+)
+def test_the_latest_complete_month_is_one_that_the_audits_cover(batch_file, last_day, expected):
+    coverage = Coverage(date(2026, 1, 1), last_day)
+    runs = plan(batch_file, "periods: latest-complete\n", coverage=coverage, site="lisbon")
+    assert [run.period for run in runs] == [expected]
+
+
+def test_without_a_complete_period_the_latest_complete_one_is_an_error(batch_file):
+    coverage = Coverage(date(2026, 1, 20), date(2026, 1, 25))
+    with pytest.raises(ValueError, match="periods: the audits do not cover any month from start to end"):
+        plan(batch_file, "periods: latest-complete\n", {"lisbon": ["2026-01"]}, coverage=coverage)
+
+
+@pytest.mark.parametrize(
+    ("baseline_periods", "expected"),
+    [(0, ["2026-03"]), (1, ["2026-02", "2026-03"]), (5, ["2026-01", "2026-02", "2026-03"])],
+)
+def test_the_notebooks_over_all_sites_also_cover_the_baseline_of_the_latest_period(
+    batch_file, baseline_periods, expected
+):
+    runs = plan(batch_file, f"periods: {{last: 1}}\nbaseline_periods: {baseline_periods}\n")
+    assert [run.folder for run in runs] == ["lisbon/2026-03", "NO/2026-03", "_ground_truth", "_portfolio"]
+    assert runs[-1].parameters["periods"] == expected
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ def test_a_batch_file_is_checked_with_all_files_that_it_names(rca, batch):
     [
         ({"lines": "sites: [Lisbonn]\n"}, ("sites: 'Lisbonn'", "'Lisbon'")),
         ({"lines": "periods: [2031-02]\n"}, ("periods: 2031-02",)),
-        ({"lines": "periods: [2026-13]\n"}, ("2026-13", "all months")),
+        ({"lines": "periods: [2026-13]\n"}, ("2026-13", "latest-complete")),
         ({"lines": "sitess: [Lisbon]\n"}, ("unknown key 'sitess'", "'sites'")),
         ({"lines": "seed: one\n"}, ("seed is 'one'", "whole number")),
         ({"lines": "parameters: {alhpa: 1}\n"}, ("no notebook has 'alhpa'", "nearest")),
