@@ -44,7 +44,7 @@ def ask(kind: str, seed: int) -> tuple[bool, bool, float]:
     """Return whether the planted cause is named first, whether the verdict is right, and the seconds of the answers."""
     whole_month = kind in ("mix_shift", "drift", "one_rater", "sampling_change")
     start = date(2026, 3, 1 if whole_month else 2 + seed % 12)
-    causes = () if kind == "nothing" else (PlantedCause(kind, "here", start, size=SIZES.get(kind)),)
+    causes = () if kind == "nothing" else (PlantedCause(kind, "here", start, size=SIZES.get(kind, np.nan)),)
     simulation = simulate_audits(sites=("here",), causes=causes, seed=seed)
     with TemporaryDirectory() as folder:
         export, store = Path(folder) / "export", Path(folder) / "store"
