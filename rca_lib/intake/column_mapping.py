@@ -132,6 +132,7 @@ class ColumnMapping(BaseModel):
     query: str | None = None
     values: dict[str, dict[str, str]] = {}
     keep: StringTuple | None = None
+    assumed: StringTuple = ()
 
     @model_validator(mode="after")
     def _validate_consistency(self) -> ColumnMapping:
