@@ -15,7 +15,7 @@ import typer
 
 import rca_lib
 from rca_lib.batch.exit_status import explain_exit, install_signal_handlers
-from rca_lib.cli import check, demo, init, lab, run, simulate, verify
+from rca_lib.cli import check, demo, init, lab, look, run, simulate, verify
 from rca_lib.cli.terminal import EXIT_FAILED, exit_with_error
 
 EPILOG = (
@@ -33,6 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command()(demo.demo)
+app.command()(look.look)
 app.command()(init.init)
 app.command()(check.check)
 app.command()(run.run)
