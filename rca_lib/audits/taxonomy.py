@@ -60,13 +60,13 @@ class Action:
 class Cause:
     """A cause of errors.
 
-    `bone` is its top-level category, as in a fishbone diagram; `owner` corrects it; `measurement` tells whether the
-    audit is at fault and not the work; `action` is None where the file gives none.
+    `top_category` is its top-level category, as in a fishbone diagram; `owner` corrects it; `measurement` tells whether
+    the audit is at fault and not the work; `action` is None where the file gives none.
     """
 
     code: str
     name: Line
-    bone: str
+    top_category: str
     owner: Line
     controllable_by: Literal["site", "client", "shared"]
     measurement: bool = False
@@ -115,7 +115,7 @@ class Taxonomy:
 
 
 KNOWN_KEYS = {
-    "causes": (*(key.name for key in fields(Cause) if key.name not in ("code", "bone")), "parent"),
+    "causes": (*(key.name for key in fields(Cause) if key.name not in ("code", "top_category")), "parent"),
     "rules": tuple(key.name for key in fields(Rule)),
     "action": tuple(key.name for key in fields(Action)),
     "event": tuple(key.name for key in fields(EventWindow)),
@@ -196,7 +196,7 @@ def _inherit_fields(entries: Any) -> Any:
             if key in entries[ancestor]
         }
         own = {key: value for key, value in entry.items() if key != "parent"}
-        causes[code] = {**inherited, **own, "code": code, "bone": lineage[-1]}
+        causes[code] = {**inherited, **own, "code": code, "top_category": lineage[-1]}
     return causes
 
 

@@ -46,7 +46,7 @@ from rca_lib.intake.quarantine_corrections import (
     merge_corrections,
     reapply_corrections,
 )
-from rca_lib.intake.side_table_matching import fit_side_tables
+from rca_lib.intake.side_table_matching import match_side_tables
 from rca_lib.intake.side_tables import SideTables, read_side_tables
 from rca_lib.intake.sources import SourceTable, list_source_files, read_source
 from rca_lib.intake.store_writer import replace_store, require_store_folder, write_store
@@ -284,18 +284,18 @@ def ingest_with_tables(
     Returns
     -------
     Ledger, SideTables
-        The status of every row, and the side tables with the warnings of `fit_side_tables`.
+        The status of every row, and the side tables with the warnings of `match_side_tables`.
 
     Raises
     ------
     DataError
-        As `ingest` and `fit_side_tables`.
+        As `ingest` and `match_side_tables`.
     """
     matched: list[SideTables] = []
 
     def match_tables(connection: duckdb.DuckDBPyConnection) -> None:
         on_validated(connection)
-        matched.append(fit_side_tables(connection, tables, mapping))
+        matched.append(match_side_tables(connection, tables, mapping))
 
     with TemporaryDirectory(prefix="rca-tables-") as folder:
         population = Path(folder) / "population.csv" if "population" in tables.frames else None

@@ -53,7 +53,7 @@ class _KeptAudits:
         return {*self.values("label"), *self.values("truth")}
 
 
-def fit_side_tables(connection: duckdb.DuckDBPyConnection, tables: SideTables, mapping: ColumnMapping) -> SideTables:
+def match_side_tables(connection: duckdb.DuckDBPyConnection, tables: SideTables, mapping: ColumnMapping) -> SideTables:
     """Match side tables with the audits that were kept.
 
     Parameters

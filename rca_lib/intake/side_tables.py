@@ -146,7 +146,7 @@ def read_side_tables(files: Mapping[str, Path], mapping: ColumnMapping) -> SideT
     Returns
     -------
     SideTables
-        The tables, with the warnings that need no audits. `fit_side_tables` adds the others.
+        The tables, with the warnings that need no audits. `match_side_tables` adds the others.
 
     Raises
     ------
@@ -202,7 +202,7 @@ def write_side_tables(tables: SideTables, store: Path) -> None:
     Parameters
     ----------
     tables
-        The tables, as `read_side_tables` or `fit_side_tables` return them.
+        The tables, as `read_side_tables` or `match_side_tables` return them.
     store
         The folder of the store.
     """

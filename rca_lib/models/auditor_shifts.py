@@ -1,5 +1,13 @@
 # Tested in tests/questions/test_alternative_explanations.py.
-"""The change of the error rate that each auditor finds, compared with the pooled change of the other auditors."""
+"""The change of the error rate that each auditor finds, compared with the pooled change of the other auditors.
+
+Auditor a finds the rates p_a0 and p_a1 in n_a0 and n_a1 effective audits before and after. The shift d_a = p_a1 - p_a0
+has the variance v_a = p_a (1 - p_a) (1 / n_a0 + 1 / n_a1), with p_a the rate of both periods together: the variance if
+the auditor did not change. The shifts of all auditors except a have the inverse-variance mean m_a with variance
+φ / Σ 1 / v, where φ is their mean squared standardised deviation, and at least 1. Auditor a is compared by the z value
+(d_a - m_a) / sqrt(v_a + φ / Σ 1 / v); the auditor with the largest absolute value is returned. A change that all
+auditors share cancels.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +36,20 @@ def find_extreme_shift(before: pd.DataFrame, after: pd.DataFrame) -> AuditorShif
     ----------
     before, after
         The counts of each auditor (`count_errors`), indexed by auditor; the same auditors in the same order.
+
+    Returns
+    -------
+    AuditorShift
+        Its difference from the pooled shift of the others, with the standard error.
     """
-    shifts, errors = _compute_shifts(before, after)
+    shifts, standard_errors = _compute_shifts(before, after)
     others = np.array(
-        [_pool_estimates(np.delete(shifts, index), np.delete(errors, index)) for index in range(len(before))]
+        [_pool_estimates(np.delete(shifts, index), np.delete(standard_errors, index)) for index in range(len(before))]
     )
-    differences, standard_errors = shifts - others[:, 0], np.hypot(errors, others[:, 1])
-    index = int(np.argmax(np.abs(differences / standard_errors)))
-    return AuditorShift(before.index[index], float(differences[index]), float(standard_errors[index]))
+    differences = shifts - others[:, 0]
+    difference_errors = np.hypot(standard_errors, others[:, 1])
+    index = int(np.argmax(np.abs(differences / difference_errors)))
+    return AuditorShift(before.index[index], float(differences[index]), float(difference_errors[index]))
 
 
 def _compute_shifts(before: pd.DataFrame, after: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
@@ -48,9 +62,9 @@ def _compute_shifts(before: pd.DataFrame, after: pd.DataFrame) -> tuple[np.ndarr
     return rates[1] - rates[0], np.sqrt(variance).clip(min=MIN_STANDARD_ERROR)
 
 
-def _pool_estimates(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
+def _pool_estimates(values: np.ndarray, standard_errors: np.ndarray) -> tuple[float, float]:
     """Return the inverse-variance mean and its standard error, inflated by the overdispersion of the values."""
-    weights = 1 / errors**2
+    weights = 1 / standard_errors**2
     mean = float((weights * values).sum() / weights.sum())
     overdispersion = float((weights * (values - mean) ** 2).sum() / max(len(values) - 1, 1))
     return mean, float(np.sqrt(max(overdispersion, 1.0) / weights.sum()))

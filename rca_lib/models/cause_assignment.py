@@ -149,8 +149,8 @@ def _read_cause_codes(rows: pd.DataFrame, name: str, taxonomy: Taxonomy) -> np.n
     codes = extract_texts(rows, name).str.strip()
     is_invalid = (codes != "") & ~codes.isin(list(taxonomy.causes))
     reject_rows(rows, name, is_invalid, "a cause code is not in the taxonomy", "add it to the taxonomy")
-    # The bone of the unknown code says no more than the unknown code itself.
-    return codes.replace(taxonomy.causes[taxonomy.unknown].bone, taxonomy.unknown).to_numpy(object)
+    # The top category of the unknown code says no more than the unknown code itself.
+    return codes.replace(taxonomy.causes[taxonomy.unknown].top_category, taxonomy.unknown).to_numpy(object)
 
 
 def _find_missing_input(rule: Rule, rows: pd.DataFrame, events: pd.DataFrame) -> str:

@@ -40,9 +40,9 @@ class ErrorShare:
         Number of errors, unweighted.
     share
         Weighted share of all errors.
-    weighted_share
+    severity_weighted_share
         Share weighted by severity as well; None without severities.
-    bone, owner, controllable_by, measurement
+    top_category, owner, controllable_by, measurement
         Of a cause: its level-1 category, the function that owns it, who controls it ("site", "client" or "shared"),
         and whether it is a measurement cause. Empty for error types and owners.
     """
@@ -51,8 +51,8 @@ class ErrorShare:
     name: str
     errors: int
     share: Rate
-    weighted_share: float | None
-    bone: str = ""
+    severity_weighted_share: float | None
+    top_category: str = ""
     owner: str = ""
     controllable_by: str = ""
     measurement: bool = False
@@ -81,7 +81,7 @@ def compute_error_shares(
     """
     code_of_row = np.array(codes, object)
     severity = extract_texts(rows, "severity").map(SEVERITY_WEIGHTS).astype(float)
-    harm = (severity * rows["weight"]).fillna(0.0).to_numpy()
+    severity_weights = (severity * rows["weight"]).fillna(0.0).to_numpy()
     shares = []
     for code in sorted(set(codes)):
         mask = code_of_row == code
@@ -90,18 +90,23 @@ def compute_error_shares(
                 code=code,
                 errors=int(mask.sum()),
                 share=estimate_error_share(rows, mask),
-                weighted_share=float(harm[mask].sum() / harm.sum()) if harm.sum() > 0 else None,
+                severity_weighted_share=_divide(severity_weights[mask].sum(), severity_weights.sum()),
                 **_describe_code(names.get(code, code or "not determined")),
             )
         )
     return tuple(sorted(shares, key=lambda share: (share.code == last, -share.share.value)))
 
 
+def _divide(part: float, whole: float) -> float | None:
+    """Return a share; None if the whole is 0."""
+    return float(part / whole) if whole > 0 else None
+
+
 def _describe_code(name: str | Cause) -> dict[str, Any]:
     """Return the fields of `ErrorShare` that follow from a display name or a cause."""
     if isinstance(name, str):
         return {"name": name}
-    return {key: getattr(name, key) for key in ("name", "bone", "owner", "controllable_by", "measurement")}
+    return {key: getattr(name, key) for key in ("name", "top_category", "owner", "controllable_by", "measurement")}
 
 
 def estimate_error_share(rows: pd.DataFrame, mask: np.ndarray) -> Rate:

@@ -117,7 +117,7 @@ class ErrorTagging(Result):
         ]
         frame = pd.DataFrame(rows, columns=[*(field.name for field in fields(ErrorShare)), "low", "high"])
         frame = frame.assign(cumulative=frame["share"].astype(float).cumsum())
-        return set_units(frame, **dict.fromkeys(("share", "low", "high", "weighted_share", "cumulative"), "%"))
+        return set_units(frame, **dict.fromkeys(("share", "low", "high", "severity_weighted_share", "cumulative"), "%"))
 
     def summary(self) -> str:
         """Return the leading error type, the sources of the causes, and the leading cause."""

@@ -66,7 +66,7 @@ class TruthReview(Result):
     ----------
     reviewed
         Number of truths reviewed.
-    single_rated
+    not_reviewable
         Number of truths of items that at most one person judged beside the auditor; they cannot be reviewed.
     truths_without_ratings
         Number of truths of items without ratings.
@@ -77,7 +77,7 @@ class TruthReview(Result):
     """
 
     reviewed: int
-    single_rated: int
+    not_reviewable: int
     truths_without_ratings: int
     share: Estimate
     suspects: tuple[SuspectTruth, ...]
@@ -90,15 +90,15 @@ class TruthReview(Result):
     def summary(self) -> str:
         """Return how many of the reviewed truths are suspect."""
         if not self.reviewed:
-            single = format_count(self.single_rated, "item was", "items were")
+            single = format_count(self.not_reviewable, "item was", "items were")
             unrated = format_count(self.truths_without_ratings, "truth has", "truths have")
             summary = f"No truth could be reviewed: {single} judged by at most one person beside the auditor."
             return summary + (f" {unrated} no ratings." if self.truths_without_ratings else "")
         suspects = sum(suspect.probability > SUSPECT_PROBABILITY for suspect in self.suspects)
         summary = f"{suspects:,} of {self.reviewed:,} truths are probably wrong, or their policy is unclear."
         summary += f" Estimated share of wrong truths: {self.share}."
-        if self.single_rated:
-            summary += f" {self.single_rated:,} more could not be reviewed: they have too few ratings."
+        if self.not_reviewable:
+            summary += f" {self.not_reviewable:,} more could not be reviewed: they have too few ratings."
         return summary
 
     def findings(self) -> tuple[Finding[TruthReviewKind], ...]:
@@ -164,7 +164,7 @@ def review_truth(ratings: Any, truth: Any) -> TruthReview:
     columns = ["item_id", "truth", "suggested", "wrong", "others", "against", "policy"]
     return TruthReview(
         reviewed=len(reviewed),
-        single_rated=int((~is_reviewed).sum()),
+        not_reviewable=int((~is_reviewed).sum()),
         truths_without_ratings=without_ratings,
         share=estimate_mean_probability(probability_wrong),
         suspects=tuple(SuspectTruth(*row) for row in table[columns].itertuples(index=False, name=None)),

@@ -25,8 +25,8 @@ def write(tmp_path):
 
 
 def test_the_default_taxonomy_has_bones_owners_and_measurement_causes():
-    bones = {cause.bone for cause in TAXONOMY.causes.values()}
-    assert bones == {"PPL", "TRN", "POL", "PRC", "TOL", "ENV", "MEA", "UNK"}
+    categories = {cause.top_category for cause in TAXONOMY.causes.values()}
+    assert categories == {"PPL", "TRN", "POL", "PRC", "TOL", "ENV", "MEA", "UNK"}
     measured = {code for code, cause in TAXONOMY.causes.items() if cause.measurement}
     assert measured == {"MEA", "MEA.GT_WRONG", "MEA.GT_STALE", "MEA.GT_AMBIG", "MEA.SAMPLE"}
     assert TAXONOMY.causes["MEA.GT_AMBIG"].owner == "policy"  # its own
@@ -141,7 +141,7 @@ def test_a_cause_may_name_its_parent(write):
     old = '  PPL.SLIP: {name: "Slip: right intention, wrong click"}\n'
     taxonomy = read_taxonomy(write(text.replace(old, added)))
     cause = taxonomy.causes["OWN.MIS"]
-    assert (cause.bone, cause.owner, cause.controllable_by) == ("PPL", "me", "site")
+    assert (cause.top_category, cause.owner, cause.controllable_by) == ("PPL", "me", "site")
 
 
 def test_an_inherited_fault_is_reported_once_where_it_stands(write):

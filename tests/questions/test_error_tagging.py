@@ -207,10 +207,17 @@ def test_shares_follow_the_weights_and_the_severities():
     )
     rows = tag_errors(audits, TAXONOMY).to_frame().set_index("code")
     assert rows["share"].to_dict() == {"PPL.SLIP": 0.75, "PRC.ROUTE": 0.25}  # 3 and 1 of 4
-    assert rows["weighted_share"].to_dict() == {"PPL.SLIP": 3 / 28, "PRC.ROUTE": 25 / 28}  # 3 × 1 and 1 × 25 of 28
+    assert rows["severity_weighted_share"].to_dict() == {
+        "PPL.SLIP": 3 / 28,
+        "PRC.ROUTE": 25 / 28,
+    }  # 3 × 1 and 1 × 25 of 28
     assert rows["cumulative"].tolist() == [0.75, 1.0]
-    assert rows.loc["PRC.ROUTE", ["bone", "owner", "controllable_by"]].tolist() == ["PRC", "workforce", "client"]
-    assert tag_errors(_rows({}), TAXONOMY).by_cause[0].weighted_share is None
+    assert rows.loc["PRC.ROUTE", ["top_category", "owner", "controllable_by"]].tolist() == [
+        "PRC",
+        "workforce",
+        "client",
+    ]
+    assert tag_errors(_rows({}), TAXONOMY).by_cause[0].severity_weighted_share is None
 
 
 def test_measurement_causes_are_counted_separately_and_undetermined_errors_come_last():

@@ -198,9 +198,9 @@ def test_the_rating_of_the_auditor_is_not_counted_beside_the_truth():
 def test_truths_with_too_few_ratings_are_counted_and_not_ranked():
     few = pd.concat([CLEAR, rate("a").assign(item_id="x")])
     review = review_truth(few, pd.concat([GIVEN, truths("ab").assign(item_id=["x", "nobody"])]))
-    assert (review.reviewed, review.single_rated, review.truths_without_ratings) == (30, 1, 1)
+    assert (review.reviewed, review.not_reviewable, review.truths_without_ratings) == (30, 1, 1)
     single = review_truth(CLEAR[CLEAR["rater"] == "r0"], GIVEN)
-    assert (single.reviewed, single.single_rated, single.suspects, single.findings()) == (0, 30, (), ())
+    assert (single.reviewed, single.not_reviewable, single.suspects, single.findings()) == (0, 30, (), ())
     assert (
         single.summary() == "No truth could be reviewed: 30 items were judged by at most one person beside the auditor."
     )

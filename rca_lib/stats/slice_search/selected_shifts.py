@@ -88,16 +88,16 @@ def fit_selected_shifts(
     initial = np.zeros(len(membership))
     shifts = _fit_shifts(design.current, design.logits, membership, prior_precision, initial)
     logits = design.logits + shifts @ membership
-    dimension_shifts, lost = _fit_dimension_shifts(design, logits)
+    dimension_shifts, fitted_shifts = _fit_dimension_shifts(design, logits)
     rates = expit(logits + dimension_shifts)
     downweighted = downweight_cells(design.current, rates, design.cell_design_effects)
     if downweighted is not design.current:
         design = replace(design, current=downweighted)
-    variances = _estimate_rater_variances(design, logits + dimension_shifts, lost, margin=0.0)
+    variances = _estimate_rater_variances(design, logits + dimension_shifts, fitted_shifts, margin=0.0)
     rise = sum(variances.values()) / 2 * (1 - 2 * expit(logits))
     shifts = _fit_shifts(design.current, design.logits + rise, membership, prior_precision, shifts)
     raised_logits = logits + dimension_shifts + rise
-    rater_variances = _estimate_rater_variances(design, raised_logits, lost, margin=VARIANCE_MARGIN)
+    rater_variances = _estimate_rater_variances(design, raised_logits, fitted_shifts, margin=VARIANCE_MARGIN)
     return design, design.logits + rise, shifts, rater_variances
 
 
@@ -130,10 +130,12 @@ def _fit_dimension_shifts(design: SearchDesign, logits: Array) -> tuple[Array, i
     return sum(cell_shifts, np.zeros(len(logits))), number
 
 
-def _estimate_rater_variances(design: SearchDesign, logits: Array, lost: int, *, margin: float) -> dict[int, float]:
+def _estimate_rater_variances(
+    design: SearchDesign, logits: Array, fitted_shifts: int, *, margin: float
+) -> dict[int, float]:
     """Estimate the variance of random changes of raters on the log odds, per dimension with many values.
 
-    The `lost` shifts that were fitted before absorbed part of it. Raters without a baseline are left out.
+    The `fitted_shifts` shifts that were fitted before absorbed part of it. Raters without a baseline are left out.
     """
     variances = {}
     information, error_variance, residual = compute_score_moments(design.current, expit(logits))
@@ -154,6 +156,6 @@ def _estimate_rater_variances(design: SearchDesign, logits: Array, lost: int, *,
         null_variances = np.maximum(error_variances + np.square(root).sum(1), 1e-9)
         variance = estimate_effect_variance(np.square(residuals), null_variances, np.square(slopes), margin=margin)
         if variance > 0:
-            variance *= number / max(number - lost, number / 2)
+            variance *= number / max(number - fitted_shifts, number / 2)
             variances[dimension] = min(variance, MAX_RATER_VARIANCE)
     return variances
