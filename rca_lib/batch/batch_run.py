@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from rca_lib.batch.batch_file import BatchConfig, read_batch
+from rca_lib.batch.batch_file import BatchConfig, read_batch, suggest_name
 from rca_lib.batch.locks import lock_folder
 from rca_lib.batch.plan import list_audited_periods, write_plan
 from rca_lib.batch.run_grid import Run, list_unaudited_periods, plan_runs
@@ -21,6 +21,7 @@ from rca_lib.batch.run_records import RunOutcome, find_rerun_reason, hash_run_in
 from rca_lib.batch.runner import run_notebooks
 from rca_lib.batch.store_builder import INPUT_HASHES_FILE
 from rca_lib.batch.store_update import update_store
+from rca_lib.findings import DataError
 from rca_lib.intake.ledger import Ledger
 from rca_lib.intake.side_tables import read_notes
 from rca_lib.reporting.index import list_reported_periods, write_index
@@ -30,6 +31,7 @@ from rca_lib.store.fingerprint import compute_fingerprint
 
 CERTIFICATE_FILE = "certificate.html"
 MANIFEST_FILE = "certificate.json"
+PLANNING_SECONDS = 60.0  # to wait for another process that plans a report
 MAX_LISTED = 5  # sites and periods without audits that one line names
 
 
@@ -160,6 +162,51 @@ def run_batch(
             _remove_certificate(folder)
         index = write_index(folder, title=title)
         return BatchResult(folder, index, ledger, outcomes, notes, _collect_warnings(ledger, store), alarms)
+
+
+def run_single_report(
+    file: Path, report: str, *, reports: Path = Path("reports"), force: bool = False, cold: bool = False
+) -> RunOutcome:
+    """Make one report of a batch whose audits are ingested, for schedulers that start each report as a task.
+
+    Reports of one batch may be made by several processes at the same time. The index is not written: `run_batch`
+    does so at the end, and keeps the reports.
+
+    Parameters
+    ----------
+    file
+        The batch file.
+    report
+        The folder of the report, as `plan_batch` lists it: "lisbon/2026-03", or "_portfolio".
+    reports, force, cold
+        As for `run_batch`.
+
+    Returns
+    -------
+    RunOutcome
+        The outcome of the run.
+
+    Raises
+    ------
+    DataError, ValueError
+        If the batch has no audits yet or no such report, another process makes the report, or a whole batch runs.
+    """
+    batch = read_batch(file)
+    folder = (reports / batch.batch).resolve()
+    store = folder / STORE_FOLDER
+    if not (store / "ledger.json").is_file():
+        raise DataError(f"batch {batch.batch!r} has no audits yet", hint=f"run rca run {file.name} --list first")
+    with lock_folder(folder, timeout=PLANNING_SECONDS):  # waits for other reports to be planned, not for a batch
+        runs, _ = _plan_runs(batch, store, None, None)
+    run = next((run for run in runs if run.folder == report), None)
+    if run is None:
+        suggestion = suggest_name(report, [run.folder for run in runs])
+        raise ValueError(f"{file}: the batch has no report {report!r}{suggestion}")
+    lock_name = f".lock-{report.replace('/', '-')}"
+    with lock_folder(folder, lock_name):
+        (outcome,) = run_notebooks([run], folder, workers=1, force=force, cold=cold, environment=batch.environment)
+    (folder / lock_name).unlink(missing_ok=True)
+    return outcome
 
 
 def plan_batch(

@@ -29,13 +29,17 @@ MAX_TEMP_PATH_CHARS = 60  # sockets lie below the temporary folder, and the path
 
 
 @contextmanager
-def lock_folder(folder: Path) -> Iterator[None]:
+def lock_folder(folder: Path, name: str = LOCK_FILE, *, timeout: float = 0) -> Iterator[None]:
     """Lock a folder against other processes; it is created if it does not exist.
 
     Parameters
     ----------
     folder
         The folder.
+    name
+        The name of the lock file; locks of different names are independent.
+    timeout
+        Seconds to wait for another process.
 
     Yields
     ------
@@ -47,12 +51,12 @@ def lock_folder(folder: Path) -> Iterator[None]:
     ValueError
         If another process holds the folder, or it cannot be written.
     """
-    lock = _create_lock(folder)
+    lock = _create_lock(folder, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=timeout)
     except Timeout:
-        owner = _read_owner(folder) or "?"
+        owner = _read_owner(folder / name) or "?"
         raise ValueError(f"{folder} is in use by process {owner}: wait until it has ended, or stop it") from None
     except OSError as problem:
         raise ValueError(f"{folder} cannot be written: {problem.strerror}") from None
@@ -88,9 +92,9 @@ def create_private_folder() -> Iterator[Path]:
             _remove_with_processes(folder)
 
 
-def _create_lock(folder: Path) -> FileLock:
+def _create_lock(folder: Path, name: str = LOCK_FILE) -> FileLock:
     """Return the lock of a folder. filelock never opens a lock file through a link that somebody put in its place."""
-    return FileLock(folder / LOCK_FILE, on_acquired=_write_owner)
+    return FileLock(folder / name, on_acquired=_write_owner)
 
 
 def _write_owner(descriptor: int) -> None:
@@ -98,9 +102,9 @@ def _write_owner(descriptor: int) -> None:
     os.write(descriptor, str(os.getpid()).encode())
 
 
-def _read_owner(folder: Path) -> str:
+def _read_owner(file: Path) -> str:
     try:
-        return (folder / LOCK_FILE).read_text()
+        return file.read_text()
     except OSError:  # Windows does not let others read a locked file
         return ""
 

@@ -15,7 +15,7 @@ import typer
 
 import rca_lib
 from rca_lib.batch.exit_status import explain_exit, install_signal_handlers
-from rca_lib.cli import check, demo, init, lab, look, run, simulate, verify
+from rca_lib.cli import check, demo, init, lab, look, run, run_one, simulate, verify
 from rca_lib.cli.terminal import EXIT_FAILED, exit_with_error
 
 EPILOG = (
@@ -37,6 +37,7 @@ app.command()(look.look)
 app.command()(init.init)
 app.command()(check.check)
 app.command()(run.run)
+app.command("run-one")(run_one.run_one)
 app.command()(verify.verify)
 app.command()(simulate.simulate)
 app.command()(lab.lab)

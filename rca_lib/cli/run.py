@@ -118,7 +118,7 @@ def _run_with_progress(batch: Path, options: dict[str, Any], *, quiet: bool) -> 
 
         def add_outcome(outcome: RunOutcome) -> None:
             outcomes.append(outcome)
-            progress.advance(_format_outcome(outcome))
+            progress.advance(format_outcome(outcome))
 
         try:
             return run_batch(
@@ -134,7 +134,8 @@ def _run_with_progress(batch: Path, options: dict[str, Any], *, quiet: bool) -> 
                 _print_outcomes(outcomes)
 
 
-def _format_outcome(outcome: RunOutcome) -> str:
+def format_outcome(outcome: RunOutcome) -> str:
+    """Return a line about a run: how it ended, and in how many seconds."""
     folder = outcome.run.folder
     if outcome.kept:
         return f"{folder}: up to date"
@@ -148,7 +149,7 @@ def _print_outcomes(outcomes: list[RunOutcome]) -> None:
     """Print a line per run in order of folders; failed runs come last."""
     for outcome in sorted(outcomes, key=lambda outcome: (outcome.outcome == "failed", outcome.run.folder)):
         is_failed = outcome.outcome == "failed"
-        print_line(_format_outcome(outcome), error=is_failed, style="red" if is_failed else None)
+        print_line(format_outcome(outcome), error=is_failed, style="red" if is_failed else None)
     if outcomes:
         succeeded = sum(outcome.outcome == "succeeded" for outcome in outcomes)
         print_line(f"{succeeded} of {len(outcomes)} runs succeeded.")
