@@ -112,9 +112,12 @@ def _print_columns(preview: IngestPreview) -> None:
 
 def _print_ledger(ledger: Ledger, preview: IngestPreview) -> None:
     """Print what happened to each row."""
+    from rca_lib.intake.ledger import CONFIRMATION_HINT
+
     print_line(ledger.summary())
     rows: list[tuple[object, ...]] = [("repaired", repair, f"{count:,}", "", "") for repair, count in ledger.repairs]
     rows += [("noted", note, f"{count:,}", "", suggestion) for note, count, suggestion in ledger.notes]
+    rows += [("assumed", text, f"{ledger.rows_read:,}", "", CONFIRMATION_HINT) for text in ledger.assumed]
     for reason, count, row, suggestion in ledger.reasons:
         _, value = preview.first_quarantined.get(reason, (row, ""))
         rows.append(("quarantined", reason, f"{count:,}", _format_row(row, value, separator=": "), suggestion))

@@ -24,6 +24,7 @@ IntakeKind = Literal["warning"]
 MAX_QUARANTINED_SHARE = 0.05  # share of quarantined rows above which the ledger warns
 SITE_DIFFERENCE_ALPHA = 0.01  # significance level of the test whether sites differ in their share of quarantined rows
 SPELLING_DIFFERENCE = "label and truth differ only in spelling"
+CONFIRMATION_HINT = "correct it in the mapping, or remove it under assumed once it is confirmed"
 MAX_ERROR_CHARS = 200  # characters of an error text in a message
 
 
@@ -63,6 +64,8 @@ class Ledger(Result):
         The last date of a kept row.
     synthetic
         Whether the audits are simulated. Every page made from them then says so.
+    assumed
+        What the mapping assumes and no person has confirmed, such as "time_zone: UTC".
     """
 
     source: str
@@ -90,6 +93,7 @@ class Ledger(Result):
     first_future_date: str = ""
     last_kept_date: str = ""
     synthetic: bool = False
+    assumed: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         accounted = self.kept + self.quarantined + self.exact_duplicates + self.empty
@@ -120,12 +124,19 @@ class Ledger(Result):
         return (first_future is None or moment < first_future) and (last_kept is None or last_kept <= moment)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return one row per status, reason, repair and note: `fate`, `detail`, `rows`, `first_row`, `suggestion`."""
+        """Return one row per status, reason, repair, note and assumption.
+
+        Returns
+        -------
+        DataFrame
+            `fate`, `detail`, `rows`, `first_row`, `suggestion`.
+        """
         rows: list[tuple[object, ...]] = [("kept", "", self.kept, None, "")]
         rows += [("quarantined", reason, count, first, suggestion) for reason, count, first, suggestion in self.reasons]
         rows += [("exact duplicate", "", self.exact_duplicates, None, ""), ("empty", "", self.empty, None, "")]
         rows += [("repaired", repair, count, None, "") for repair, count in self.repairs]
         rows += [("noted", note, count, None, suggestion) for note, count, suggestion in self.notes]
+        rows += [("assumed", text, self.rows_read, None, CONFIRMATION_HINT) for text in self.assumed]
         frame = pd.DataFrame(rows, columns=["fate", "detail", "rows", "first_row", "suggestion"])
         return frame.astype({"first_row": "Int64"})
 
@@ -143,14 +154,15 @@ class Ledger(Result):
         return f"{text} Main reason for quarantine: {reason} ({count:,})."
 
     def findings(self) -> tuple[Finding[IntakeKind], ...]:
-        """Return warnings: much quarantine (over 5% of rows), sites that differ in it, notes, spelling differences.
+        """Return warnings: much quarantine (over 5% of rows), sites that differ in it, assumptions, notes, spellings.
 
         Returns
         -------
         tuple of Finding
             Sites differ if a chi-square test of the shares of quarantined rows gives p < 0.01.
         """
-        sentences = [f"{note} ({format_count(rows, 'row')}); {suggestion}." for note, rows, suggestion in self.notes]
+        sentences = [f"Assumed, not confirmed: {text}." for text in self.assumed]
+        sentences += [f"{note} ({format_count(rows, 'row')}); {suggestion}." for note, rows, suggestion in self.notes]
         sentences += [
             f"{repair} in {format_count(rows, 'row')}; both are read as the same label."
             for repair, rows in self.repairs

@@ -78,6 +78,7 @@ def build_ledger(
         benign=mapping.benign,
         time_zone=mapping.time_zone or "as written in each time",
         columns=columns,
+        assumed=mapping.assumed,
         sites=tuple(site for site, kept, _ in by_site if kept),
         months=tuple(month for (month,) in months),
         row_status_counts=count_row_statuses(query),

@@ -84,7 +84,9 @@ def _serialize_settings(
     targets = read_targets(store)
     events = read_events(store, site=site)
     values = [getattr(ledger, name) for name in LABEL_SETTINGS]
-    settings = json.dumps([*values, "synthetic"] if ledger.synthetic else values)
+    values += ["synthetic"] if ledger.synthetic else []
+    values += [["assumed", *ledger.assumed]] if ledger.assumed else []
+    settings = json.dumps(values)
     event_texts = map(str, events.astype(str).to_numpy().tolist())
     targets_csv = targets[match_site_scope(targets, site)].to_csv(index=False)
     return (settings, targets_csv), list(zip(events["start"], event_texts, strict=True))

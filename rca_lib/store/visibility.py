@@ -6,6 +6,7 @@ the events and targets cover all sites. They are restricted to the site here, in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -32,8 +33,9 @@ def restrict_ledger(ledger: Ledger, site: str, months: Sequence[str]) -> Ledger:
     -------
     Ledger
         Counts, reasons and repairs of the rows that name the site. Empty rows and rows without a site are left out, and
-        so are notes that name another site. `quarantine_p_value` is the p-value of a larger share of quarantined rows
-        at this site than at the others; None where its share is not larger.
+        so are notes that name another site; of an assumption that names one, only its setting is left.
+        `quarantine_p_value` is the p-value of a larger share of quarantined rows at this site than at the others; None
+        where its share is not larger.
     """
     status_counts = [row_status[1:] for row_status in ledger.row_status_counts if row_status[0] == site]
     kept, quarantined, duplicates = (
@@ -64,7 +66,15 @@ def restrict_ledger(ledger: Ledger, site: str, months: Sequence[str]) -> Ledger:
         site=site,
         quarantine_p_value=ledger.compute_quarantine_p_value(site),
         notes=tuple(note for note in ledger.notes if not _mentions_any(note, other_sites)),
+        assumed=tuple(_hide_names(text, other_sites) for text in ledger.assumed),
     )
+
+
+def _hide_names(assumption: str, names: Iterable[str]) -> str:
+    """Return an assumption; only the name of its setting if its value contains one of the names as a word."""
+    setting, _, value = assumption.partition(":")
+    named = any(re.search(rf"(?<!\w){re.escape(name)}(?!\w)", value, flags=re.IGNORECASE) for name in names)
+    return f"{setting} (the value is in the mapping)" if named else assumption
 
 
 def filter_visible(table: pd.DataFrame, site: str, vendors: Collection[str]) -> pd.DataFrame:

@@ -331,3 +331,13 @@ def test_the_same_audit_in_two_notations_is_a_duplicate(tmp_path):
     changed = audits.iloc[2:3].assign(weight="1.51")
     ledger = ingest(pd.concat([audits, duplicates, changed], ignore_index=True), None, mapping=UTC)
     assert (ledger.kept, ledger.exact_duplicates, ledger.quarantined) == (3, 2, 2)
+
+
+def test_an_assumption_of_the_mapping_stands_in_the_ledger():
+    frame = pd.DataFrame({
+        "audit_id": ["1", "2"], "item_id": ["1", "2"], "site": "S", "rater": "r", "decided_at": "2026-01-05 09:00",
+        "label": "benign", "truth": "benign",
+    })  # fmt: skip
+    ledger = ingest(frame, None, mapping=ColumnMapping(time_zone="UTC", assumed=["time_zone: UTC"]))
+    assert ledger.assumed == ("time_zone: UTC",)
+    assert ledger.findings()[-1].sentence == "Assumed, not confirmed: time_zone: UTC."

@@ -106,6 +106,16 @@ def test_a_restricted_ledger_adds_up_and_keeps_what_is_the_sites():
     assert "12 rows of a read from f.csv" in own.summary()
 
 
+def test_an_assumption_stays_in_a_restricted_ledger_without_the_name_of_another_site():
+    assumed = ("time_zone: UTC", "labels: 'b' is 'c'", "stream: abc")
+    ledger = Ledger("f.csv", "0", 2, 2, 0, 0, 0, by_site=(("a", 1, 0), ("b", 1, 0)), sites=("a", "b"), assumed=assumed)
+    restricted = restrict_ledger(ledger, "a", ["2026-01"])
+    assert restricted.assumed == ("time_zone: UTC", "labels (the value is in the mapping)", "stream: abc")
+    sentences = [finding.sentence for finding in restricted.findings()]
+    assert sentences[0] == "Assumed, not confirmed: time_zone: UTC."
+    assert restricted.to_frame().query("fate == 'assumed'")["rows"].tolist() == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("visibility", "scope", "shown"),
     [(word, None, True) for word in (None, "", "all", "ALL ", float("nan"), "vendor:acme", "vendor: ACME")]
