@@ -63,7 +63,6 @@ from rca_lib.io.duckdb_connection import (
 from rca_lib.io.work_folders import create_work_folder
 
 CORRECTIONS_NOT_APPLIED = "corrections of the previous export in this store do not apply to this export"
-CONFIRM_HINT = "confirm it, and delete it under assumed in the mapping"
 Callback = Callable[[duckdb.DuckDBPyConnection], None]
 
 
@@ -203,8 +202,7 @@ def _validate_source(
     if on_validated:
         on_validated(connection)
     ledger = build_ledger(connection, table, mapping, columns)
-    assumptions = [(f"assumed, not confirmed: {text}", ledger.kept, CONFIRM_HINT) for text in mapping.assumed]
-    all_notes = (*assumptions, *notes.notes, *find_influential_audits(connection))
+    all_notes = (*notes.notes, *find_influential_audits(connection))
     ledger = replace(ledger, benign=benign, label_order=label_order, notes=all_notes)
     if not ledger.kept:
         reason, rows, first, hint = ledger.reasons[0] if ledger.reasons else ("every row is empty", ledger.empty, 0, "")

@@ -161,8 +161,11 @@ class Ledger(Result):
         tuple of Finding
             Sites differ if a chi-square test of the shares of quarantined rows gives p < 0.01.
         """
-        sentences = [f"Assumed, not confirmed: {text}." for text in self.assumed]
-        sentences += [f"{note} ({format_count(rows, 'row')}); {suggestion}." for note, rows, suggestion in self.notes]
+        sentences = [f"Assumed, not confirmed: {'; '.join(self.assumed)}."] if self.assumed else []
+        sentences += [
+            f"{note[:1].upper()}{note[1:]} ({format_count(rows, 'row')}); {suggestion}."
+            for note, rows, suggestion in self.notes
+        ]
         sentences += [
             f"{repair} in {format_count(rows, 'row')}; both are read as the same label."
             for repair, rows in self.repairs

@@ -169,10 +169,9 @@ def _get_size(finding: Finding[str]) -> float:
 
 def _list_unknowns(ledger: Ledger, dives: list[DeepDive]) -> tuple[str, ...]:
     """Return what the export leaves open, the most important first."""
-    assumed = [note for note, *_ in ledger.notes if note.startswith("assumed")]
     unknowns = []
-    if assumed:
-        unknowns.append("Whether the assumptions hold: " + "; ".join(note.split(": ", 1)[1] for note in assumed) + ".")
+    if ledger.assumed:
+        unknowns.append(f"Whether the assumptions hold: {'; '.join(ledger.assumed)}.")
     single = [dive.case.site for dive in dives if dive.case.baseline is None]
     if single:
         unknowns.append(f"Whether anything changed at {', '.join(single)}: there is no earlier period to compare with.")

@@ -111,8 +111,9 @@ def test_an_assumption_stays_in_a_restricted_ledger_without_the_name_of_another_
     ledger = Ledger("f.csv", "0", 2, 2, 0, 0, 0, by_site=(("a", 1, 0), ("b", 1, 0)), sites=("a", "b"), assumed=assumed)
     restricted = restrict_ledger(ledger, "a", ["2026-01"])
     assert restricted.assumed == ("time_zone: UTC", "labels (the value is in the mapping)", "stream: abc")
-    sentences = [finding.sentence for finding in restricted.findings()]
-    assert sentences[0] == "Assumed, not confirmed: time_zone: UTC."
+    assert restricted.findings()[0].sentence == (
+        "Assumed, not confirmed: time_zone: UTC; labels (the value is in the mapping); stream: abc."
+    )
     assert restricted.to_frame().query("fate == 'assumed'")["rows"].tolist() == [1, 1, 1]
 
 
