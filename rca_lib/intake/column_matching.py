@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from rca_lib.audits.schema import AUDIT_COLUMNS
+from rca_lib.findings import DataError
+from rca_lib.intake.column_mapping import suggest_names
 from rca_lib.intake.column_profiles import MIN_UNIQUE_SHARE, ColumnProfile
 
 
@@ -87,6 +89,7 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "cause_code": ("cause code", "root cause", "error cause", "cause"),
     "comment": ("comment", "comments", "note", "notes", "remark", "feedback", "rationale", "explanation", "qa comment"),
 }
+CONSTANT_COLUMNS = ("site", "stream")  # may be the same in every row, so that an answer need not be a column
 MIN_SCORE = 0.5  # evidence from which a column is proposed
 MIN_OVERLAP = 0.5  # share of the values of two columns that occur in both, in a pair of label and truth
 MAX_GROUP_SHARE = 0.5  # distinct values per row of a column that groups rows
@@ -142,14 +145,16 @@ def match_columns(profiles: Sequence[ColumnProfile], answers: Mapping[str, str])
     -------
     list of ColumnMatch
         The matches in the order of the schema. Columns without evidence are left out.
+
+    Raises
+    ------
+    DataError
+        If an answer names no column of the file.
     """
     by_name = {profile.name: profile for profile in profiles}
-    matches = {
-        column: ColumnMatch(column, (answers[column],), "your answer")
-        for column in (column.name for column in AUDIT_COLUMNS)
-        if answers.get(column) in by_name
-    }
-    free = {name: profile for name, profile in by_name.items() if name not in answers.values()}
+    matches = _match_answers(answers, by_name)
+    used = {name for match in matches.values() for name in match.sources}
+    free = {name: profile for name, profile in by_name.items() if name not in used}
     candidates = [
         (score, -position, column.name, profile.name)
         for profile in free.values()
@@ -161,6 +166,27 @@ def match_columns(profiles: Sequence[ColumnProfile], answers: Mapping[str, str])
             matches[column] = ColumnMatch(column, (name,), _describe_match(column, free.pop(name)))
     _match_by_values(matches, by_name, free)
     return [matches[column.name] for column in AUDIT_COLUMNS if column.name in matches]
+
+
+def _match_answers(answers: Mapping[str, str], profiles: Mapping[str, ColumnProfile]) -> dict[str, ColumnMatch]:
+    """Return the matches that a person has chosen: a column of the file, or several with commas between them.
+
+    Raises
+    ------
+    DataError
+        If an answer names no column of the file, and the column of audits cannot be the same in every row.
+    """
+    matches = {}
+    for column in (column.name for column in AUDIT_COLUMNS if column.name in answers):
+        answer = answers[column]
+        sources = (answer,) if answer in profiles else tuple(part.strip() for part in answer.split(","))
+        unknown = [name for name in sources if name not in profiles]
+        if not unknown:
+            matches[column] = ColumnMatch(column, sources, "your answer")
+        elif column not in CONSTANT_COLUMNS:
+            problem = f"{column}: {unknown[0]!r} is not a column of the file"
+            raise DataError(problem, column=column, hint=f"nearest: {suggest_names(unknown[0], profiles)}")
+    return matches
 
 
 def _score_match(column: str, profile: ColumnProfile) -> float:

@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from rca_lib.findings import DataError
 from rca_lib.intake.column_matching import match_columns
 from rca_lib.intake.column_profiles import profile_columns
 
@@ -108,6 +109,15 @@ def test_an_answer_is_taken_before_any_evidence():
     found = match({"Agent label": "label", "QA label": "truth", "QA2 label": "truth"}, {"truth": "QA2 label"})
     assert found["truth"].sources == ("QA2 label",)
     assert found["truth"].question == ""
+
+
+def test_an_answer_may_join_columns_and_must_name_columns_of_the_file():
+    header = {"Content ID": "item_id", "Agent": "rater", "Time": "decided_at"}
+    assert match(header, {"audit_id": "Content ID, Time"})["audit_id"].sources == ("Content ID", "Time")
+    with pytest.raises(DataError, match="audit_id: 'Tme' is not a column of the file") as caught:
+        match(header, {"audit_id": "Content ID, Tme"})
+    assert caught.value.hint == "nearest: Time"
+    assert "site" not in match(header, {"site": "Lisbon"})  # the site of every row
 
 
 def test_empty_columns_and_empty_files_match_nothing():
