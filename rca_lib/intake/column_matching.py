@@ -10,7 +10,7 @@ alone, for example a truth by sharing its values with the label.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
@@ -235,6 +235,7 @@ def _match_by_values(
     """Add the required columns that no name reveals, as far as the values show them."""
     _match_labels(matches, profiles, free)
     _match_times(matches, free)
+    _join_times_of_day(matches, profiles, free)
     if "item_id" not in matches:
         names = [name for name, profile in free.items() if _can_name_items(profile)]
         if len(names) == 1:
@@ -302,6 +303,20 @@ def _match_times(matches: dict[str, ColumnMatch], free: dict[str, ColumnProfile]
         reason = "no column has the time of the decision: the time of the audit stands for it"
         question = f"No column has the time of the decision. Use {source}, the time of the audit?"
         matches["decided_at"] = ColumnMatch("decided_at", (source,), reason, question)
+
+
+def _join_times_of_day(
+    matches: dict[str, ColumnMatch], profiles: Mapping[str, ColumnProfile], free: dict[str, ColumnProfile]
+) -> None:
+    """Join a column of days with the first free column of times of day."""
+    for column in ("decided_at", "audited_at"):
+        match = matches.get(column)
+        times = [name for name, profile in free.items() if profile.is_time_of_day]
+        if match is None or len(match.sources) > 1 or not times or not profiles[match.sources[0]].is_day:
+            continue
+        free.pop(times[0])
+        sources = (*match.sources, times[0])
+        matches[column] = replace(match, sources=sources, reason=f"{match.reason}; {times[0]} has the times of day")
 
 
 def _can_name_items(profile: ColumnProfile) -> bool:

@@ -22,6 +22,7 @@ DATE = re.compile(
     r"|[A-Za-z.,]+ .*\d{4}.*"  # with the name of a day or a month first
     r"|\d{8}(\D?\d{4,6}\D{0,3})?|\d{10}(\d{3})?|[34]\d{4}([.,]\d+)?"  # compact, seconds since 1970, serial dates
 )
+TIME_OF_DAY = re.compile(r"\d{1,2}[:.]\d\d([:.]\d\d([.,]\d+)?)?\s?([ap]\.?m\.?)?", flags=re.IGNORECASE)
 NUMBER = re.compile(r"[-+]?[\d\s.,'%]*\d[\d\s.,'%]*|\d+:\d\d(:\d\d)?")
 
 
@@ -60,7 +61,17 @@ class ColumnProfile:
     @property
     def is_date(self) -> bool:
         """Whether the values are dates."""
-        return len(self.values) > 0 and self.date_share >= MIN_DATE_SHARE
+        return len(self.values) > 0 and self.date_share >= MIN_DATE_SHARE and not self.is_time_of_day
+
+    @property
+    def is_time_of_day(self) -> bool:
+        """Whether the values are times without a date."""
+        return self._share(TIME_OF_DAY) >= MIN_DATE_SHARE
+
+    @property
+    def is_day(self) -> bool:
+        """Whether the values are dates without a time."""
+        return self.is_date and not self.values.str.contains(r"\d:\d\d", regex=True).any()
 
     @property
     def is_number(self) -> bool:

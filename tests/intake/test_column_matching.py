@@ -105,6 +105,20 @@ def test_without_an_audit_id_columns_that_identify_a_row_are_joined():
     assert audit_id.sources == ("Content ID", "Agent")
 
 
+def test_a_date_and_a_time_in_two_columns_are_joined():
+    columns = {"Task": "item_id", "Review date": "day", "Review time": "clock", "Audit date": "day"}
+    values = {
+        "day": ["2026-03-09"] * ROWS,
+        "clock": ["09:30", "10:15:00"] * (ROWS // 2),
+        "item_id": make_values("item_id"),
+    }
+    sample = pd.DataFrame({name: values[column] for name, column in columns.items()}, dtype="str")
+    found = {match.column: match for match in match_columns(profile_columns(sample, [*sample]), {})}
+    assert found["decided_at"].sources == ("Review date", "Review time")
+    assert found["audited_at"].sources == ("Audit date",)
+    assert "Review time has the times of day" in found["decided_at"].reason
+
+
 def test_an_answer_is_taken_before_any_evidence():
     found = match({"Agent label": "label", "QA label": "truth", "QA2 label": "truth"}, {"truth": "QA2 label"})
     assert found["truth"].sources == ("QA2 label",)
