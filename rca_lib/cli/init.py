@@ -44,10 +44,11 @@ def init(
         raise ValueError(
             f"{shorten_path(existing[0])} exists; choose another folder with --out, or replace it: --force"
         )
-    proposal = _propose(export, {})
+    answers: dict[str, str] = {}
+    proposal = _propose_readable(export, answers)
     _print_proposal(proposal)
     if proposal.questions and not yes:
-        proposal = _ask_questions(export, proposal)
+        proposal = _ask_questions(export, proposal, answers)
     for file, text in zip(files, _build_files(name, export, folder, proposal), strict=True):
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text, encoding="utf-8")
@@ -66,6 +67,20 @@ def _propose(export: Path, answers: dict[str, str]) -> MappingProposal:
         return propose_mapping(export, answers=answers, now=datetime.now(UTC))
 
 
+def _propose_readable(export: Path, answers: dict[str, str]) -> MappingProposal:
+    """Propose a mapping; on a terminal, ask for the settings without which the file cannot be read."""
+    from rca_lib.intake.mapping_proposal import find_reading_question
+
+    while True:
+        try:
+            return _propose(export, answers)
+        except DataError as problem:
+            question = find_reading_question(problem)
+            if question is None or not sys.stdin.isatty():
+                raise
+            answers[question.key] = _ask(question)
+
+
 def _print_proposal(proposal: MappingProposal) -> None:
     """Print the column of the file for each column of audits, with the reason, and what is not used."""
     rows = [(match.column, " + ".join(match.sources), match.reason) for match in proposal.matches]
@@ -75,14 +90,13 @@ def _print_proposal(proposal: MappingProposal) -> None:
         print_line(f"Kept as further dimensions: {', '.join(proposal.unused)}.")
 
 
-def _ask_questions(export: Path, proposal: MappingProposal) -> MappingProposal:
+def _ask_questions(export: Path, proposal: MappingProposal, answers: dict[str, str]) -> MappingProposal:
     """Ask each question on a terminal; an answer may raise further questions."""
     if not sys.stdin.isatty():
         listed = " ".join(
             f"{question.text} Proposed: {question.proposal or 'none'}." for question in proposal.questions
         )
         raise ValueError(f"{export.name}: {listed} Run rca init on a terminal to answer, or accept all with --yes")
-    answers: dict[str, str] = {}
     while proposal.questions:
         question = proposal.questions[0]
         answers[question.key] = _ask(question)
@@ -96,7 +110,8 @@ def _ask_questions(export: Path, proposal: MappingProposal) -> MappingProposal:
 
 def _ask(question: Question) -> str:
     print_line(question.text)
-    answer: str = typer.prompt(question.key, default=question.proposal, show_default=bool(question.proposal))
+    default = question.proposal or ("" if question.key == "benign" else None)
+    answer: str = typer.prompt(question.key, default=default, show_default=bool(question.proposal))
     return answer.strip()
 
 

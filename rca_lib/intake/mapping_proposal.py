@@ -48,6 +48,8 @@ SETTING_QUESTIONS = {
     "weight_is": 'All weights are at most 1. Are they the "probability" of being sampled, or the "weight" itself?',
 }
 MAX_REASON_CHARS = 200
+# Settings without which a file cannot be read; the hint of its error names the one that is missing.
+READING_SETTINGS = ("encoding", "sheet", "records", "query", "header_row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +158,8 @@ def propose_mapping(
         whatever the answers are.
     """
     answers = dict(answers or {})
-    base = ColumnMapping()
-    names, sample = _read_sample(source, base)
+    reading_settings = _validate_answers(answers, READING_SETTINGS)
+    names, sample = _read_sample(source, ColumnMapping.model_validate(reading_settings))
     profiles = profile_columns(sample, names)
     matches = match_columns(profiles, answers)
     constants, questions = _fill_missing_columns(matches, answers)
@@ -179,10 +181,34 @@ def propose_mapping(
         IngestPreview(source.name),
     )
     settings, setting_questions = _propose_scale(labels, answers)
+    settings |= reading_settings
     proposal, preview_questions = _preview_settings(source, replace(proposal, settings=settings), answers, now)
     proposal, benign_questions = _propose_benign(proposal, answers)
     all_questions = [*questions, *setting_questions, *preview_questions, *benign_questions]
     return replace(proposal, questions=tuple(dict.fromkeys(all_questions)))
+
+
+def find_reading_question(error: DataError) -> Question | None:
+    """Return the question that a file raises which cannot be read without a setting; None for any other error.
+
+    Parameters
+    ----------
+    error
+        The error of `propose_mapping`.
+
+    Returns
+    -------
+    Question or None
+        The question, without a proposal.
+
+    Examples
+    --------
+    >>> error = DataError("a.xlsx has 2 sheets", hint="name one under sheet: in the mapping: May, June")
+    >>> find_reading_question(error).key
+    'sheet'
+    """
+    key = next((key for key in READING_SETTINGS if re.search(rf"\b{key}:? ", error.hint)), None)
+    return Question(key, str(error), "") if key else None
 
 
 def _read_sample(source: Path, mapping: ColumnMapping) -> tuple[tuple[str, ...], pd.DataFrame]:
@@ -254,7 +280,7 @@ def _preview_settings(
     source: Path, proposal: MappingProposal, answers: Mapping[str, str], now: datetime | None
 ) -> tuple[MappingProposal, list[Question]]:
     """Preview the ingestion, and add the settings that it needs; each that no answer gives is a question."""
-    settings = proposal.settings | _validate_answers(answers)
+    settings = proposal.settings | _validate_answers(answers, (*SETTING_QUESTIONS, "label_scale"))
     questions: list[Question] = []
     while True:
         preview = preview_ingest(source, replace(proposal, settings=settings).to_mapping(), now=now)
@@ -270,15 +296,15 @@ def _preview_settings(
     return replace(proposal, settings=settings, preview=preview), questions
 
 
-def _validate_answers(answers: Mapping[str, str]) -> dict[str, str]:
-    """Return the answers that are settings of the mapping.
+def _validate_answers(answers: Mapping[str, str], keys: Sequence[str]) -> dict[str, str]:
+    """Return the answers that are these settings of the mapping.
 
     Raises
     ------
     DataError
         If an answer is not valid.
     """
-    settings = {key: answers[key] for key in (*SETTING_QUESTIONS, "label_scale") if key in answers}
+    settings = {key: answers[key] for key in keys if key in answers}
     try:
         ColumnMapping.model_validate(settings)
     except ValidationError as error:

@@ -81,6 +81,22 @@ def test_on_a_terminal_each_question_is_asked_and_an_invalid_answer_is_asked_aga
     assert (mapping.time_zone, mapping.columns["site"].constant, mapping.assumed) == ("Europe/Lisbon", "Lisbon", ())
 
 
+def test_on_a_terminal_the_sheet_of_a_workbook_is_asked_for(rca, tmp_path, monkeypatch):
+    audits = pd.read_csv(tmp_path / "Lisbon audits.csv")
+    with pd.ExcelWriter(tmp_path / "two.xlsx") as workbook:
+        pd.DataFrame({"a": [1]}).to_excel(workbook, sheet_name="Notes", index=False)
+        audits.to_excel(workbook, sheet_name="Audits", index=False)
+    status, _, err = rca("init", "two.xlsx", "--yes")
+    assert status == 1
+    assert "name one under sheet: in the mapping: Notes, Audits" in err
+    answers = ["Audit", "Audits"]
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(init.typer, "prompt", lambda key, **_: answers.pop(0))
+    status, _, err = rca("init", "two.xlsx", "--yes")
+    assert (status, answers) == (0, []), err
+    assert read_mapping(tmp_path / "two" / "mapping.yml").sheet == "Audits"
+
+
 def test_existing_files_are_replaced_only_on_request(rca, tmp_path):
     (tmp_path / "lisbon_audits").mkdir()
     (tmp_path / "lisbon_audits" / "events.csv").write_text("mine")
