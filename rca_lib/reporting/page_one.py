@@ -36,6 +36,11 @@ COMPARISON_ROWS = ("How much", "Since when", "Where", "Why", "What it is not")
 MAX_GRADES: Mapping[str, Grade] = {"too few audits": "not proven", "incomplete period": "likely"}
 
 
+# Sets grades apart from the text in a notebook; a report has its own style, and this one is removed there.
+NOTEBOOK_STYLE = (
+    "<style>.page-one .grade { border: 1px solid; border-radius: 1em; padding: 0 .5em; font-size: .85em; }"
+    " .page-one .headline { font-size: 1.2em; font-weight: bold; }</style>"
+)
 PAGE_ONE_DISPLAY = "page-one"  # identifies the cell output at the top of the notebook
 
 
@@ -82,7 +87,7 @@ class PageOne:
         return tuple(claim for row in self.rows for claim, _ in row.claims)
 
     def _repr_html_(self) -> str:
-        return render_page_one(self)
+        return NOTEBOOK_STYLE + render_page_one(self)
 
     def __repr__(self) -> str:
         """Return the claims as plain text, so that a notebook stores nothing that is not on the page."""
