@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import ast
+import io
 import json
 import os
 import sys
@@ -30,7 +31,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -196,12 +197,21 @@ def _call_cells(run) -> int:
             continue
         tree = ast.parse("".join(cell["source"]))
         last_expression = ast.Expression(tree.body.pop().value) if isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, "cell", "exec"), names)
-        if "parameters" in cell["metadata"].get("tags", ()):
-            names.update(run.parameters)
-        value = eval(compile(last_expression, "cell", "eval"), names) if last_expression else None
-        displayed += len(value._repr_mimebundle_()[0]) if hasattr(value, "_repr_mimebundle_") else 0
+        with redirect_stdout(io.StringIO()):  # what `display` prints without a notebook
+            exec(compile(tree, "cell", "exec"), names)
+            if "parameters" in cell["metadata"].get("tags", ()):
+                names.update(run.parameters)
+            value = eval(compile(last_expression, "cell", "eval"), names) if last_expression else None
+        displayed += _count_media_types(value)
     return displayed
+
+
+def _count_media_types(value: object) -> int:
+    """Return how many media types a notebook would display for a value; each is created."""
+    if hasattr(value, "_repr_mimebundle_"):
+        bundle = value._repr_mimebundle_()
+        return len(bundle[0] if isinstance(bundle, tuple) else bundle)
+    return int(hasattr(value, "_repr_html_") and bool(value._repr_html_()))
 
 
 if __name__ == "__main__":
